@@ -1,0 +1,91 @@
+"""Implementation: the declaration of a loss that is to be judged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Gradient = Literal["autodiff", "returned"] | Callable[..., Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Deviation:
+    """A known, reproduced deviation of one implementation from one clause.
+
+    It excuses nothing in silence: every report prints it, and a run notes one that is no
+    longer seen.
+
+    Attributes:
+        clause: id of the clause (``fnmatch`` pattern).
+        case: id of the case (``fnmatch`` pattern).
+        dtype: dtype (``fnmatch`` pattern).
+        reason: what the implementation does instead, in a sentence.
+        link: the thread or documentation where this is known, if any.
+        when: version condition ``distribution<=1.2`` (PEP 508 style), empty for always.
+    """
+
+    clause: str
+    reason: str
+    case: str = "*"
+    dtype: str = "*"
+    link: str = ""
+    when: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Implementation:
+    """A softmax negative log-likelihood to be judged, and what it declares about itself.
+
+    Whatever is left ``None`` is found from the signature and by trying (with N ≠ C): what
+    raises is not supported, what returns is judged.
+
+    Attributes:
+        name: name in reports.
+        loss: ``loss(logits, targets, *, weight, ignore_index, label_smoothing, reduction)``
+            or any subset of those keywords. Logits have shape (N, C); targets are class
+            indices (N,) or probabilities (N, C); the result has shape (N,) under
+            ``reduction="none"``, else ().
+        backend: ``numpy``, ``torch``, ``jax`` or the name of a third party's backend.
+        gradient: ``"autodiff"`` (the backend differentiates), ``"returned"`` (loss returns
+            ``(value, gradient)``; under ``none`` the gradient is N×C with row i
+            ∂L_i/∂f_i), a function of the same arguments that returns the gradient, or
+            ``None`` (value only). Default: ``"autodiff"`` where the backend can, else seen
+            from the result.
+        reductions: the reductions it offers, e.g. ``("mean",)``.
+        options: names of the options it takes, e.g. ``("weight",)``.
+        targets: kinds of targets it takes: ``"index"``, ``"probabilities"``.
+        dtypes: dtypes it is judged in by default; ``None`` means float64 and float32.
+        orders: derivatives it offers: any of ``"reverse"``, ``"forward"``, ``"second"``.
+        ranks: ranks of logits it takes beside 2.
+        class_axis: axis of the classes for ranks other than 2.
+        dialect: choices where honest libraries differ (see ``gradcheck-suite list --dialects``).
+        factory: called with the options, returns the callable that takes (logits,
+            targets): for losses whose options are given at construction.
+        rename: our option name → its keyword, e.g. ``{"label_smoothing": "smoothing"}``.
+        value: picks the loss out of what the function returns.
+        accumulation: dtype in which it computes for float16/bfloat16 inputs.
+        deviations: known deviations, printed with every result.
+        requires: distributions that must be installed, e.g. ``("optax",)``.
+        description: one line for ``gradcheck-suite list``.
+    """
+
+    name: str
+    loss: Callable[..., Any] | None = None
+    backend: str = ""
+    gradient: Gradient | Literal["infer"] = "infer"
+    reductions: tuple[str, ...] | None = None
+    options: tuple[str, ...] | None = None
+    targets: tuple[str, ...] | None = None
+    dtypes: tuple[str, ...] | None = None
+    orders: tuple[str, ...] | None = None
+    ranks: tuple[int, ...] = (2,)
+    class_axis: int = -1
+    dialect: Mapping[str, str] = field(default_factory=dict)
+    factory: Callable[..., Callable[..., Any]] | None = None
+    rename: Mapping[str, str] = field(default_factory=dict)
+    value: Callable[[Any], Any] | None = None
+    accumulation: str | None = None
+    deviations: tuple[Deviation, ...] = ()
+    requires: tuple[str, ...] = ()
+    description: str = ""

@@ -1,0 +1,300 @@
+"""What a check found, as values: verdicts, records and the run that holds them.
+
+Floor 0 of the house: this file depends on nothing else in the project, so that
+whatever reads outcomes (a report, the pytest plugin, a later run) needs no
+array library.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from os import PathLike
+from typing import Any, ClassVar
+
+from gradcheck_suite import discovery
+
+
+class Status(StrEnum):
+    """The five things a case can end as. Only ``PASSED`` is good news."""
+
+    PASSED = "passed"
+    FAILED = "failed"
+    INCONCLUSIVE = "inconclusive"
+    SKIPPED = "skipped"
+    ERRORED = "errored"
+
+
+@dataclass(frozen=True, slots=True)
+class Inequality:
+    """The inequality a verdict rests on: ``error <= tolerance``.
+
+    Attributes:
+        quantity: what was compared, in mathematical notation.
+        error: the left side, in the units of the quantity.
+        tolerance: the right side; the sum of ``terms`` where there are any.
+        terms: the derivation of the tolerance, term by term, as (label, value).
+    """
+
+    quantity: str
+    error: float
+    tolerance: float
+    terms: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def margin(self) -> float:
+        """``error / tolerance``: at most 1 holds. 0/0 is 0; NaN is infinite (never a pass)."""
+        if math.isnan(self.error) or math.isnan(self.tolerance):
+            return math.inf
+        if self.tolerance == 0.0:
+            return 0.0 if self.error == 0.0 else math.inf
+        if math.isinf(self.error):
+            return math.inf
+        return self.error / self.tolerance
+
+    @property
+    def holds(self) -> bool:
+        return self.margin <= 1.0
+
+    def __str__(self) -> str:
+        sign = "≤" if self.holds else ">"
+        line = f"{self.quantity} = {self.error:.1e}  {sign}  {self.tolerance:.1e}"
+        if self.terms:
+            line += " = " + " + ".join(f"{value:.1e} ({label})" for label, value in self.terms)
+        return line
+
+
+@dataclass(frozen=True, slots=True)
+class Passed:
+    """The clause holds on this case, and ``inequality`` says by how much.
+
+    Attributes:
+        inequality: the tightest inequality that was tested (None for exact comparisons).
+        resolution: relative gradient error that this check misses with probability at
+            most 1e-6; None where elements are compared one by one.
+        note: what a reader should know beside the verdict.
+    """
+
+    status: ClassVar[Status] = Status.PASSED
+    inequality: Inequality | None = None
+    resolution: float | None = None
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The clause does not hold; the fields are the lines of the story.
+
+    Attributes:
+        summary: one line that names what is wrong.
+        at: where (row, class), in words; empty where the whole result is meant.
+        index: the same as indices, (row, class), for whoever looks again.
+        sides: the two or three numbers that disagree, each with its name.
+        inequality: the inequality that does not hold.
+        looks: the pattern of the error, in words.
+    """
+
+    status: ClassVar[Status] = Status.FAILED
+    summary: str
+    at: str = ""
+    sides: tuple[tuple[str, str], ...] = ()
+    inequality: Inequality | None = None
+    looks: str = ""
+    resolution: float | None = None
+    index: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Inconclusive:
+    """The check could not see well enough to decide. Not a pass.
+
+    Attributes:
+        reason: why (``kink``, noise, a resolution worse than promised), in words.
+        resolution: the resolution that was reached, relative to the gradient's norm.
+        promised: the resolution this dtype is promised.
+    """
+
+    status: ClassVar[Status] = Status.INCONCLUSIVE
+    reason: str
+    inequality: Inequality | None = None
+    resolution: float | None = None
+    promised: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """The clause does not apply here; the reason is never empty."""
+
+    status: ClassVar[Status] = Status.SKIPPED
+    reason: str
+
+    def __post_init__(self) -> None:
+        if not self.reason:
+            raise ValueError("a skip carries its reason: reason is empty")
+
+
+@dataclass(frozen=True, slots=True)
+class Errored:
+    """The implementation (or its process) broke; nothing was learned about the clause."""
+
+    status: ClassVar[Status] = Status.ERRORED
+    reason: str
+    traceback: str = ""
+
+
+Verdict = Passed | Failed | Inconclusive | Skipped | Errored
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One outcome with everything needed to understand it and to see it again.
+
+    Attributes:
+        clause: id of the clause, for example ``gradient.analytic``.
+        level: ``MUST``, ``SHOULD`` or ``DECLARED``.
+        statement: the clause's sentence.
+        case: id of the case, for example ``rows4-classes5-mean-ignored1``.
+        check: name of the check that decided.
+        implementation: name of the implementation.
+        backend, device, dtype: where it ran.
+        seed: seed of the case.
+        verdict: what was found.
+        dialect: the declared choices that differ from the default.
+        deviation: reason of a declared known deviation that covers this outcome.
+        seconds: wall-clock time.
+        replay: a command that shows this outcome again.
+        warnings: what the implementation warned about meanwhile.
+        output: what the implementation printed meanwhile.
+    """
+
+    clause: str
+    level: str
+    statement: str
+    case: str
+    check: str
+    implementation: str
+    backend: str
+    device: str
+    dtype: str
+    seed: int
+    verdict: Verdict
+    dialect: Mapping[str, str] = field(default_factory=dict)
+    deviation: str = ""
+    seconds: float = 0.0
+    replay: str = ""
+    warnings: tuple[str, ...] = ()
+    output: str = ""
+
+    @property
+    def id(self) -> str:
+        """``clause/case@dtype``: the address of this outcome on the command line."""
+        return f"{self.clause}/{self.case}@{self.dtype}"
+
+    @property
+    def family(self) -> str:
+        return self.clause.partition(".")[0]
+
+    @property
+    def status(self) -> Status:
+        return self.verdict.status
+
+    @property
+    def inequality(self) -> Inequality | None:
+        return getattr(self.verdict, "inequality", None)
+
+    @property
+    def error(self) -> float | None:
+        return self.inequality.error if self.inequality else None
+
+    @property
+    def tolerance(self) -> float | None:
+        return self.inequality.tolerance if self.inequality else None
+
+    @property
+    def resolution(self) -> float | None:
+        return getattr(self.verdict, "resolution", None)
+
+    @property
+    def reason(self) -> str:
+        """Why, in a line: the summary of a failure, the reason of the others."""
+        if isinstance(self.verdict, Failed):
+            return self.verdict.summary
+        return getattr(self.verdict, "reason", "") or getattr(self.verdict, "note", "")
+
+    def decides(self, *, strict: bool = False) -> bool:
+        """Whether this outcome stands between a run and ``passed``.
+
+        A MUST or DECLARED clause that failed, errored or was inconclusive does; a SHOULD
+        clause does only under ``strict``; one that is covered by a known deviation does
+        not, except that nothing excuses a crash.
+        """
+        if self.status in (Status.PASSED, Status.SKIPPED):
+            return False
+        if self.deviation and self.status is not Status.ERRORED:
+            return False
+        return strict or self.level != "SHOULD" or self.status is Status.ERRORED
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """The outcomes of one conformance run. Falsy unless it passed.
+
+    Attributes:
+        outcomes: every record, in the order in which it finished.
+        provenance: versions, platform, flags and seed, as JSON-able values.
+        strict: whether SHOULD clauses count.
+        notes: what the run wants said beside its outcomes (a stale deviation, a
+            backend that is not there).
+    """
+
+    outcomes: tuple[Record, ...]
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    strict: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def executed(self) -> tuple[Record, ...]:
+        """The outcomes in which something was really judged."""
+        return tuple(record for record in self.outcomes if record.status is not Status.SKIPPED)
+
+    @property
+    def failures(self) -> tuple[Record, ...]:
+        """The outcomes that stand between this run and ``passed``."""
+        return tuple(record for record in self.outcomes if record.decides(strict=self.strict))
+
+    @property
+    def passed(self) -> bool:
+        """True only if something ran and no deciding outcome is bad."""
+        return bool(self.executed) and not self.failures
+
+    @property
+    def exit_code(self) -> int:
+        """0 all passed, 1 something failed, 2 nothing ran."""
+        if not self.executed:
+            return 2
+        return 0 if self.passed else 1
+
+    def counts(self) -> Counter[Status]:
+        return Counter(record.status for record in self.outcomes)
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+    def __str__(self) -> str:
+        counts = self.counts()
+        parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
+        verdict = "passed" if self.passed else "NOT passed"
+        return f"{verdict}: " + (", ".join(parts) or "nothing ran")
+
+    def write(self, path: str | PathLike[str]) -> None:
+        """Writes the run in the format that the suffix of ``path`` names.
+
+        Raises:
+            ValueError: no report format is registered for the suffix; the message lists
+                the ones that are.
+        """
+        report = discovery.report_format(path)
+        report.write(self, path)

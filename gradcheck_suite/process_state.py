@@ -1,0 +1,39 @@
+"""Process-wide settings of Python and NumPy that code under test could change."""
+
+from __future__ import annotations
+
+import random
+import sys
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+
+def capture() -> dict[str, Any]:
+    """The settings as they are now, by name."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    options = np.get_printoptions()
+    options.pop("override_repr", None)
+    return {
+        "random.getstate()": random.getstate(),
+        # The array as bytes, so that == gives one answer.
+        "numpy.random.get_state()": (name, np.asarray(keys).tobytes(), *rest),
+        "numpy.geterr()": np.geterr(),
+        "numpy.get_printoptions()": options,
+        "warnings.filters": list(warnings.filters),
+        "sys.getrecursionlimit()": sys.getrecursionlimit(),
+    }
+
+
+def restore(state: Mapping[str, Any]) -> None:
+    """Puts back what ``capture`` returned."""
+    random.setstate(state["random.getstate()"])
+    name, keys, *rest = state["numpy.random.get_state()"]
+    np.random.set_state((name, np.frombuffer(keys, dtype=np.uint32), *rest))
+    np.seterr(**state["numpy.geterr()"])
+    np.set_printoptions(**state["numpy.get_printoptions()"])
+    if list(warnings.filters) != state["warnings.filters"]:
+        warnings.filters[:] = state["warnings.filters"]  # type: ignore[index]
+    sys.setrecursionlimit(state["sys.getrecursionlimit()"])

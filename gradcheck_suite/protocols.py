@@ -1,0 +1,224 @@
+"""The interfaces between the rooms: what a backend, a subject, a check and a report are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from os import PathLike
+from typing import Any, Protocol
+
+import numpy.typing as npt
+
+from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.outcome import Run, Verdict
+
+Array = Any
+Arrays = tuple[Array, ...]
+Function = Callable[..., Arrays]
+
+
+@dataclass(frozen=True, slots=True)
+class ArrayDescription:
+    """Shape, dtype name (``float32``) and device (``cpu``, ``cuda:0``) of a framework's array."""
+
+    shape: tuple[int, ...]
+    dtype: str
+    device: str
+
+
+class Backend(Protocol):
+    """A framework that can evaluate a function and differentiate it.
+
+    ``Function`` takes the differentiable arrays as positional arguments and returns a
+    tuple of arrays; whatever is not differentiated is closed over. Every method works on
+    the framework's own arrays; ``asarray`` and ``asnumpy`` are the only bridges.
+    """
+
+    name: str
+    distribution: str
+    modes: frozenset[str]  # of "reverse", "forward", "second", "compiled"
+
+    def version(self) -> str: ...
+
+    def devices(self) -> tuple[str, ...]:
+        """Names of the devices one can compute on now, the default first."""
+
+    def owns(self, value: object) -> bool:
+        """Whether ``value`` is an array of this framework."""
+
+    def asarray(self, values: npt.ArrayLike, dtype: str, device: str) -> Array:
+        """A fresh array; ``dtype`` is a name such as ``float32``, ``bfloat16``, ``int64``."""
+
+    def asnumpy(self, array: Array) -> npt.NDArray[Any]:
+        """A NumPy copy: floats widened to float64 (complex to complex128), exactly."""
+
+    def describe(self, array: Array) -> ArrayDescription: ...
+
+    def flatten(self, tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        """Leaves of a pytree and the function that rebuilds it from leaves."""
+
+    def precision(self, dtype: str) -> AbstractContextManager[None]:
+        """The scope in which arrays of ``dtype`` exist (JAX: x64); restores what was."""
+
+    def evaluate(self, function: Function, primals: Arrays) -> Arrays:
+        """``function(*primals)``, with no gradient being tracked."""
+
+    def vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays | None
+    ) -> tuple[Arrays, tuple[Array | None, ...]]:
+        """The value and Jᵀu for every primal; ``None`` where the graph does not reach it.
+
+        ``cotangents`` None stands for ones (a scalar output's own gradient).
+
+        Raises:
+            Unsupported: there is no reverse mode.
+        """
+
+    def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
+        """The value and Jv by forward mode.
+
+        Raises:
+            Unsupported: there is no forward mode for this function.
+        """
+
+    def hvp(
+        self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays
+    ) -> tuple[tuple[Array | None, ...], tuple[Array | None, ...]]:
+        """The gradient Jᵀu and its derivative along v, for every primal.
+
+        Raises:
+            Unsupported: there is no second order for this function.
+        """
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        """The function under the framework's compiler (``jax.jit``, ``torch.compile``)."""
+
+    def global_state(self) -> Mapping[str, Any]:
+        """The framework's process-wide settings that user code could change."""
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Puts back what ``global_state`` returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackendFactory:
+    """What a backend's file exports: a name, and how to get the backend when it is wanted.
+
+    Attributes:
+        name: what users write, for example ``torch``.
+        distribution: the distribution to look for, whose metadata holds the version.
+        module: the module whose presence in ``sys.modules`` means the user uses it.
+        load: imports the framework and returns the backend.
+    """
+
+    name: str
+    distribution: str
+    module: str
+    load: Callable[[], Backend]
+
+
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """What an implementation gave for a case, as NumPy arrays with their descriptions.
+
+    Attributes:
+        value: rows (N,) or a scalar ().
+        logits: gradient in the logits, shape (N, C).
+        targets: gradient in the target probabilities; None where none came.
+        described: description of the framework's array by name (``value``, ``logits`` …).
+    """
+
+    value: FloatArray
+    logits: FloatArray
+    targets: FloatArray | None = None
+    described: Mapping[str, ArrayDescription] = field(default_factory=dict)
+
+
+class Subject(Protocol):
+    """An implementation bound to its backend, device and dtype: what a check talks to.
+
+    Everything goes in and comes out as NumPy float64, so a check knows no framework.
+    """
+
+    name: str
+    device: str
+    dtype: str
+    gradient_kind: str  # "autodiff", "returned", "function" or "none"
+    accumulation: str
+    dialect: Any  # gradcheck_suite.specification.dialect.Dialect
+
+    def value(self, case: Case) -> FloatArray:
+        """The loss: rows (N,) under ``none``, else a scalar ()."""
+
+    def gradients(self, case: Case, *, targets: bool = False) -> Gradients:
+        """Value, and the gradient of ⟨upstream, value⟩ in the logits (and the targets)."""
+
+    def jvp(self, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        """Value, and its directional derivative along ``tangent`` in the logits."""
+
+    def hvp(
+        self, case: Case, tangent: npt.ArrayLike, *, target_tangent: npt.ArrayLike | None = None
+    ) -> tuple[FloatArray, FloatArray, FloatArray | None]:
+        """Gradient in the logits and its derivative; with ``target_tangent`` see the subject."""
+
+    def squared_hvp(self, case: Case, tangent: npt.ArrayLike) -> FloatArray:
+        """Hessian times v of Σ L²/2: second order through an upstream that is no constant."""
+
+    def state_changes(self, case: Case) -> Mapping[str, tuple[Any, Any]]:
+        """Process-wide settings that a call changes: name → (before, after)."""
+
+    def supports(self, case: Case, mode: str = "value") -> str:
+        """Empty if the implementation takes this case in this mode, else the reason why not."""
+
+
+CheckFunction = Callable[[Subject, Case], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """A kind of question. ``run`` looks at one subject and one case.
+
+    Attributes:
+        name: what a clause refers to.
+        run: the check itself.
+        cost: rough cost in evaluations; cheap checks run first.
+        needs: modes the subject must support, else the case is skipped with the reason.
+    """
+
+    name: str
+    run: CheckFunction
+    cost: int = 1
+    needs: tuple[str, ...] = ("value",)
+
+
+class ReportFormat(Protocol):
+    """Writes a run to a file. One per file suffix."""
+
+    name: str
+    suffixes: tuple[str, ...]
+
+    def write(self, run: Run, path: str | PathLike[str]) -> None: ...
+
+
+def machine_epsilon(dtype: str) -> float:
+    """Spacing of the dtype at 1: 2u, where u is the unit roundoff."""
+    return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[
+        dtype
+    ]
+
+
+__all__ = [
+    "Array",
+    "ArrayDescription",
+    "Arrays",
+    "Backend",
+    "BackendFactory",
+    "Check",
+    "CheckFunction",
+    "Function",
+    "Gradients",
+    "ReportFormat",
+    "Subject",
+    "machine_epsilon",
+]
