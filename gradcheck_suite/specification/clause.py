@@ -1,0 +1,82 @@
+"""A clause: one sentence of the specification, with what exercises it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import cache
+from typing import Literal
+
+from gradcheck_suite import discovery
+from gradcheck_suite.errors import UsageError
+from gradcheck_suite.specification.recipe import Recipe
+
+Level = Literal["MUST", "SHOULD", "DECLARED"]
+
+
+@dataclass(frozen=True, slots=True)
+class Clause:
+    """One row of the specification.
+
+    Attributes:
+        id: ``family.name``; stable once published, never reused.
+        level: ``MUST`` (mathematics), ``SHOULD`` (quality; advice unless strict) or
+            ``DECLARED`` (held to the dialect's choice).
+        statement: a sentence a reader can check against a textbook.
+        check: name of the check that decides it.
+        cases: the recipes that exercise it, the most telling one first.
+        origin: where the clause comes from: a derivation, a shipped bug.
+        why: what went wrong in the world where it did not hold.
+        choice: the dialect's choice it is held to, where a backend's own indexing decides what
+            an undeclared implementation does: advice there until it is declared.
+    """
+
+    id: str
+    level: Level
+    statement: str
+    check: str
+    cases: tuple[Recipe, ...]
+    origin: str = ""
+    why: str = ""
+    choice: str = ""
+
+    def level_for(self, dialect: Mapping[str, str], backend: str) -> Level:
+        """``SHOULD`` for an undeclared choice that NumPy's and JAX's indexing makes for the user.
+
+        A negative index wraps there and nothing raises; PyTorch's indexing raises.
+        """
+        advice = self.choice and self.choice not in dialect and backend != "torch"
+        return "SHOULD" if advice else self.level
+
+    @property
+    def family(self) -> str:
+        return self.id.partition(".")[0]
+
+
+@cache
+def clauses() -> tuple[Clause, ...]:
+    """Every clause, in the order of the specification's files."""
+    return discovery.members("clauses")
+
+
+def select(patterns: str | tuple[str, ...] = "*") -> tuple[Clause, ...]:
+    """The clauses whose id matches one of the patterns (``gradient.*``).
+
+    Raises:
+        UsageError: a pattern matches no clause: a misspelt one must not pass by running
+            nothing.
+    """
+    wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    for pattern in wanted:
+        if not any(fnmatchcase(clause.id, pattern) for clause in clauses()):
+            families = ", ".join(sorted({clause.family for clause in clauses()}))
+            raise UsageError(
+                f"clauses: {pattern!r} matches no clause; families are {families} "
+                "(gradcheck-suite list clauses)"
+            )
+    return tuple(
+        clause
+        for clause in clauses()
+        if any(fnmatchcase(clause.id, pattern) for pattern in wanted)
+    )

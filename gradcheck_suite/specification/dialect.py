@@ -1,0 +1,109 @@
+"""Dialects: the choices in which honest libraries differ, each with a name.
+
+Undeclared means PyTorch's documented choice. A report prints the choices that differ: a
+declaration is visible, never a silent excuse.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from types import MappingProxyType
+
+from gradcheck_suite.errors import UsageError
+
+#: Choice → its values (the default first) and what they mean.
+CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "mean_index": {
+            "weights": "Σ of the class weights at the targets of the valid rows",
+            "valid": "number of rows that are not ignored",
+            "batch": "number of rows",
+        },
+        "mean_probabilities": {
+            "batch": "number of rows, class weights or not",
+            "weights": "Σ_ij w_j t_ij",
+        },
+        "empty_mean": {
+            "nan": "the mean of no rows is NaN",
+            "zero": "the mean of no rows is 0",
+            "raise": "the mean of no rows raises",
+        },
+        "all_ignored_mean": {
+            "nan": "the mean is NaN where every row is ignored",
+            "zero": "the mean is 0 where every row is ignored",
+            "raise": "raises where every row is ignored",
+        },
+        "smoothing_mass": {
+            "over-all": "t' = (1−ε)t + ε/C",
+            "over-others": "t' = (1−ε)t + ε(1−t)/(C−1)",
+        },
+        "target_gradient": {
+            "differentiable": "probability targets have their gradient −(1−ε)w log p",
+            "absent": "targets are constants: no gradient, and none is claimed",
+        },
+        "unnormalised_targets": {
+            "scaled": "Σt ≠ 1 is taken as it stands: value T·lse − Σ τf, gradient T·p − τ",
+            "assumes-one": "Σt = 1 is a precondition; other targets are outside the contract",
+        },
+        "out_of_range": {
+            "raise": "a class index outside [0, C) raises",
+            "nan": "a class index outside [0, C) gives NaN in the value and in its row's gradient",
+        },
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """One value per choice; see ``CHOICES`` for what they mean.
+
+    Raises:
+        UsageError: a value is not one of its choice's.
+    """
+
+    mean_index: str = "weights"
+    mean_probabilities: str = "batch"
+    empty_mean: str = "nan"
+    all_ignored_mean: str = "nan"
+    smoothing_mass: str = "over-all"
+    target_gradient: str = "differentiable"
+    unnormalised_targets: str = "scaled"
+    out_of_range: str = "raise"
+
+    def __post_init__(self) -> None:
+        for choice in fields(self):
+            value = getattr(self, choice.name)
+            if value not in CHOICES[choice.name]:
+                raise UsageError(
+                    f"dialect: {choice.name}={value!r} is no choice; "
+                    f"use one of {', '.join(CHOICES[choice.name])}"
+                )
+
+    @classmethod
+    def of(cls, declared: Mapping[str, str], defaults: Mapping[str, str] | None = None) -> Dialect:
+        """The dialect that declares these choices over a backend's defaults.
+
+        Raises:
+            UsageError: an unknown choice or value; the message lists the known ones.
+        """
+        unknown = sorted(set(declared) - set(CHOICES))
+        if unknown:
+            raise UsageError(
+                f"dialect: unknown choice {unknown[0]!r}; known choices: {', '.join(CHOICES)}"
+            )
+        return cls(**{**(defaults or {}), **declared})
+
+    def declared(self) -> dict[str, str]:
+        """The choices that differ from PyTorch's."""
+        return {
+            choice.name: getattr(self, choice.name)
+            for choice in fields(self)
+            if getattr(self, choice.name) != choice.default
+        }
+
+
+#: What a backend cannot follow of PyTorch's choices: traced code cannot raise on a value.
+BACKEND_DEFAULTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {"jax": {"out_of_range": "nan"}}
+)

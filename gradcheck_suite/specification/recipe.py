@@ -1,0 +1,223 @@
+"""Recipes: cases as inert descriptions, made concrete by a seed and a dtype.
+
+A recipe costs nothing until it is built, its id is read off its fields, and building it
+twice with the same seed gives the same bits. Values are drawn so that they are exact where
+exactness matters: probabilities are multiples of 1/64 that sum to exactly 1, weights and
+upstreams multiples of 1/8, so that T = 1 in every dtype and no implementation is accused of
+the rounding of its inputs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.case import Case, FloatArray, Options, Reduction, frozen
+
+Logits = Literal[
+    "normal",
+    "wide",
+    "equal",
+    "tied",
+    "saturated",
+    "rare",
+    "offset",
+    "seed-example",
+]
+Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
+Upstream = Literal["one", "signed", "three", "negative", "zero"]
+_PROBABILITY_GRAIN = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """A case without its numbers.
+
+    Attributes:
+        rows, classes: N and C; N ≠ C wherever a transposition should show.
+        reduction: of the loss.
+        targets: ``index``; ``one-hot`` (as probabilities); ``probabilities`` (sum 1, some
+            0); ``unnormalised`` (sum ≠ 1); ``zero-mass`` (some 0 at a logit of −inf).
+        logits: the family the logits are drawn from.
+        weight: class weights, non-uniform.
+        ignored: number of rows whose target is ``ignore_index``.
+        ignore_index: that index; an in-range class makes every row of that class ignored.
+        smoothing: ε.
+        upstream: ``one``; ``signed`` (random, per row under ``none``); ``three`` …
+        name: replaces the id read off the fields.
+    """
+
+    rows: int = 4
+    classes: int = 5
+    reduction: Reduction = "none"
+    targets: Targets = "index"
+    logits: Logits = "normal"
+    weight: bool = False
+    ignored: int = 0
+    ignore_index: int = -100
+    smoothing: float = 0.0
+    upstream: Upstream = "one"
+    name: str = ""
+
+    @property
+    def id(self) -> str:
+        """``rows4-classes5-mean-ignored1``: what differs from the plainest case."""
+        if self.name:
+            return self.name
+        parts = [f"rows{self.rows}", f"classes{self.classes}", self.reduction]
+        if self.targets != "index":
+            parts.append(self.targets)
+        if self.logits != "normal":
+            parts.append(self.logits)
+        if self.weight:
+            parts.append("weighted")
+        if self.ignored:
+            parts.append(f"ignored{self.ignored}")
+        if self.ignore_index != -100:
+            parts.append(f"index{self.ignore_index}")
+        if self.smoothing:
+            parts.append(f"smoothing{self.smoothing:g}")
+        if self.upstream != "one":
+            parts.append(f"upstream-{self.upstream}")
+        return "-".join(parts)
+
+    def build(self, seed: int, dtype: str) -> Case:
+        """The case: the same bits for the same recipe, seed and dtype."""
+        rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
+        targets = self._targets(rng)
+        logits = _LOGITS[self.logits](rng, self.rows, self.classes, targets)
+        if self.targets == "zero-mass":
+            logits = np.where(targets == 0, -np.inf, logits)
+        weight = rng.integers(4, 17, self.classes) / 8 if self.weight else None
+        return Case(
+            id=self.id,
+            logits=frozen(representable(logits, dtype), np.float64),
+            targets=frozen(targets, targets.dtype),
+            options=Options(
+                reduction=self.reduction,
+                weight=None if weight is None else frozen(weight, np.float64),
+                ignore_index=self.ignore_index if self.ignored else None,
+                label_smoothing=self.smoothing,
+            ),
+            upstream=frozen(self._upstream(rng), np.float64),
+            dtype=dtype,
+            seed=seed,
+        )
+
+    def _targets(self, rng: np.random.Generator) -> npt.NDArray[np.float64 | np.int64]:
+        if self.logits == "seed-example":
+            return np.array([2], dtype=np.int64)
+        # Every class occurs before one occurs twice, so that no class goes untested.
+        index = rng.permutation(np.arange(self.rows) % self.classes).astype(np.int64)
+        if self.targets == "index":
+            index[rng.permutation(self.rows)[: self.ignored]] = self.ignore_index
+            return index
+        if self.targets == "one-hot":
+            return np.eye(self.classes)[index]
+        shares = rng.dirichlet(np.ones(self.classes), size=self.rows)
+        if self.targets == "zero-mass":
+            shares[:, 0] = 0.0
+            shares /= shares.sum(axis=1, keepdims=True)
+        counts = np.stack([rng.multinomial(_PROBABILITY_GRAIN, row) for row in shares])
+        if self.targets == "unnormalised":
+            counts = counts + rng.integers(1, 9, counts.shape)
+        return counts / _PROBABILITY_GRAIN
+
+    def _upstream(self, rng: np.random.Generator) -> FloatArray:
+        shape = (self.rows,) if self.reduction == "none" else ()
+        if self.upstream == "signed":
+            magnitude = rng.integers(4, 17, shape) / 8
+            return np.asarray(magnitude * rng.choice([-1.0, 1.0], shape))
+        constant = {"one": 1.0, "three": 3.0, "negative": -0.75, "zero": 0.0}[self.upstream]
+        return np.full(shape, constant)
+
+
+def representable(values: npt.ArrayLike, dtype: str) -> FloatArray:
+    """The nearest values that ``dtype`` can hold, as float64."""
+    exact = np.asarray(values, dtype=np.float64)
+    if dtype == "float64":
+        return exact.copy()
+    if dtype != "bfloat16":
+        with np.errstate(over="ignore"):
+            return exact.astype(dtype).astype(np.float64)
+    # bfloat16 is the upper half of a float32; round to nearest, ties to even.
+    bits = exact.astype(np.float32).view(np.uint32)
+    rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
+    result = rounded.view(np.float32).astype(np.float64)
+    return np.where(np.isfinite(exact), result, exact)
+
+
+def _normal(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
+    return 2.0 * rng.standard_normal((rows, classes))
+
+
+def _wide(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
+    return 20.0 * rng.standard_normal((rows, classes))
+
+
+def _equal(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
+    return np.repeat(rng.integers(-3, 4, (rows, 1)) / 2, classes, axis=1)
+
+
+def _tied(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
+    """Half-integers with at least two maxima in every row, in changing positions."""
+    logits = rng.integers(-4, 3, (rows, classes)) / 2
+    for row in logits:
+        row[rng.permutation(classes)[:2]] = 1.5
+    return logits
+
+
+def _saturated(
+    rng: np.random.Generator, rows: int, classes: int, targets: npt.NDArray[np.int64]
+) -> FloatArray:
+    logits = rng.standard_normal((rows, classes))
+    logits[np.arange(rows), _classes(targets)] += 40.0
+    return logits
+
+
+def _rare(
+    rng: np.random.Generator, rows: int, classes: int, targets: npt.NDArray[np.int64]
+) -> FloatArray:
+    logits = rng.standard_normal((rows, classes))
+    logits[np.arange(rows), _classes(targets)] -= 30.0
+    return logits
+
+
+def _offset(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
+    """Rows at different offsets, up to ±100: a shift that is shared by the batch breaks."""
+    offsets = rng.permutation(np.linspace(-100.0, 100.0, rows))[:, None]
+    return rng.standard_normal((rows, classes)) + offsets
+
+
+def _seed_example(
+    rng: np.random.Generator, rows: int, classes: int, targets: object
+) -> FloatArray:
+    """The seed's: four logits, one observation of class 3 (index 2); nothing is drawn."""
+    return np.array([[1.0, 2.0, 0.5, -1.0]])
+
+
+def _classes(targets: npt.NDArray[np.int64] | FloatArray) -> npt.NDArray[np.int64]:
+    """The class with the most mass in every row; class 0 where the row is ignored."""
+    if targets.ndim == 2:
+        return targets.argmax(axis=1)
+    return np.maximum(targets.astype(np.int64), 0)
+
+
+_LOGITS = {
+    "normal": _normal,
+    "wide": _wide,
+    "equal": _equal,
+    "tied": _tied,
+    "saturated": _saturated,
+    "rare": _rare,
+    "offset": _offset,
+    "seed-example": _seed_example,
+}
+
+SEED_EXAMPLE = Recipe(
+    rows=1, classes=4, reduction="mean", logits="seed-example", name="seed-example"
+)
