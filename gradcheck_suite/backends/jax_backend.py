@@ -1,0 +1,167 @@
+"""JAX: reverse mode, forward mode, second order and jit. x64 is scoped, never set globally."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.errors import Unsupported
+from gradcheck_suite.protocols import (
+    Array,
+    ArrayDescription,
+    Arrays,
+    Backend,
+    BackendFactory,
+    Function,
+)
+
+_WIDE = ("float64", "complex128", "int64")
+
+
+class JaxBackend:
+    """Evaluates and differentiates functions of ``jax.Array``."""
+
+    name = "jax"
+    distribution = "jax"
+    modes = frozenset({"reverse", "forward", "second", "compiled"})
+
+    def __init__(self) -> None:
+        import jax
+        import jax.numpy
+
+        self.jax: Any = jax
+
+    def version(self) -> str:
+        return str(self.jax.__version__)
+
+    def devices(self) -> tuple[str, ...]:
+        default = [_device_name(device) for device in self.jax.devices()]
+        host = [_device_name(device) for device in self.jax.devices("cpu")]
+        return tuple(dict.fromkeys((*default, *host)))
+
+    def owns(self, value: object) -> bool:
+        return isinstance(value, self.jax.Array)
+
+    def asarray(self, values: npt.ArrayLike, dtype: str, device: str) -> Array:
+        # Converted before it reaches JAX: outside x64 jnp would cut float64 to float32
+        # itself, and warn.
+        converted = np.asarray(values).astype(self.jax.numpy.dtype(dtype))
+        return self.jax.device_put(converted, self._device(device))
+
+    def asnumpy(self, array: Array) -> npt.NDArray[Any]:
+        values = np.asarray(array)
+        if self.jax.numpy.issubdtype(values.dtype, np.complexfloating):
+            return values.astype(np.complex128)
+        if self.jax.numpy.issubdtype(values.dtype, np.floating):
+            return values.astype(np.float64)
+        return values.copy()
+
+    def describe(self, array: Array) -> ArrayDescription:
+        array = array if self.owns(array) else self.jax.numpy.asarray(array)
+        (device, *_) = array.devices()
+        return ArrayDescription(tuple(array.shape), str(array.dtype), _device_name(device))
+
+    def flatten(self, tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        leaves, structure = self.jax.tree_util.tree_flatten(tree)
+        return leaves, lambda new: self.jax.tree_util.tree_unflatten(structure, list(new))
+
+    @contextmanager
+    def precision(self, dtype: str) -> Iterator[None]:
+        """x64 exactly while a 64-bit dtype is at work; the user's setting comes back."""
+        enable = getattr(self.jax, "enable_x64", None)
+        if enable is None:
+            from jax.experimental import enable_x64 as enable
+        wide = dtype in _WIDE or bool(self.jax.config.jax_enable_x64)
+        with enable(wide):
+            yield
+
+    def evaluate(self, function: Function, primals: Arrays) -> Arrays:
+        return function(*primals)
+
+    def vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays | None
+    ) -> tuple[Arrays, tuple[Array | None, ...]]:
+        values, pullback = self.jax.vjp(function, *primals)
+        if cotangents is None:
+            cotangents = tuple(self.jax.numpy.ones_like(value) for value in values)
+        return values, pullback(self._matching(cotangents, values))
+
+    def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
+        try:
+            return self.jax.jvp(function, primals, tangents)  # type: ignore[no-any-return]
+        except (TypeError, NotImplementedError) as error:  # custom_vjp has no forward mode
+            raise Unsupported(f"forward mode: {_first_line(error)}") from error
+
+    def hvp(
+        self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays
+    ) -> tuple[tuple[Array | None, ...], tuple[Array | None, ...]]:
+        """Forward over reverse; reverse over reverse where a custom_vjp has no forward mode."""
+
+        def gradient(*inner: Array) -> Arrays:
+            values, pullback = self.jax.vjp(function, *inner)
+            pulled: Arrays = pullback(self._matching(cotangents, values))
+            return pulled
+
+        try:
+            return self.jax.jvp(gradient, primals, tangents)  # type: ignore[no-any-return]
+        except (TypeError, NotImplementedError):
+            pass
+        try:
+            gradients, pullback = self.jax.vjp(gradient, *primals)
+            return gradients, pullback(tangents)
+        except (TypeError, NotImplementedError) as error:
+            raise Unsupported(f"second order: {_first_line(error)}") from error
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = self.jax.jit(function)
+        return compiled
+
+    def global_state(self) -> Mapping[str, Any]:
+        config = self.jax.config
+        names = (
+            "jax_enable_x64",
+            "jax_debug_nans",
+            "jax_disable_jit",
+            "jax_default_matmul_precision",
+            "jax_numpy_dtype_promotion",
+        )
+        return {f"jax.config.{name}": getattr(config, name) for name in names}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        for key, value in state.items():
+            name = key.removeprefix("jax.config.")
+            if getattr(self.jax.config, name) != value:
+                self.jax.config.update(name, value)
+
+    def _matching(self, cotangents: Arrays, values: Arrays) -> Arrays:
+        """JAX asks for cotangents of exactly the output's dtype."""
+        return tuple(
+            self.jax.numpy.asarray(cotangent, dtype=value.dtype)
+            for cotangent, value in zip(cotangents, values, strict=True)
+        )
+
+    def _device(self, name: str) -> Any:
+        for device in (*self.jax.devices(), *self.jax.devices("cpu")):
+            if name in (_device_name(device), device.platform):
+                return device
+        raise Unsupported(f"device: JAX has no device {name!r}; it has {', '.join(self.devices())}")
+
+
+def _device_name(device: Any) -> str:
+    platform = {"gpu": "cuda"}.get(device.platform, device.platform)
+    return "cpu" if platform == "cpu" else f"{platform}:{device.id}"
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _load() -> Backend:
+    return JaxBackend()
+
+
+BACKENDS = (BackendFactory("jax", "jax", "jax", _load),)

@@ -1,0 +1,201 @@
+"""PyTorch: reverse mode, forward mode and double backward, on the CPU and on CUDA."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.errors import Unsupported
+from gradcheck_suite.protocols import (
+    Array,
+    ArrayDescription,
+    Arrays,
+    Backend,
+    BackendFactory,
+    Function,
+)
+
+# What PyTorch raises where a derivative does not exist: a Function without jvp or
+# double backward (NotImplementedError, RuntimeError), an untraceable one under functorch.
+_UNSUPPORTED = (NotImplementedError, RuntimeError)
+
+
+class TorchBackend:
+    """Evaluates and differentiates functions of ``torch.Tensor``."""
+
+    name = "torch"
+    distribution = "torch"
+    modes = frozenset({"reverse", "forward", "second", "compiled"})
+
+    def __init__(self) -> None:
+        import torch
+        import torch.autograd.forward_ad
+
+        self.torch: Any = torch
+
+    def version(self) -> str:
+        return str(self.torch.__version__)
+
+    def devices(self) -> tuple[str, ...]:
+        cuda = self.torch.cuda
+        count = cuda.device_count() if cuda.is_available() else 0
+        return ("cpu", *(f"cuda:{index}" for index in range(count)))
+
+    def owns(self, value: object) -> bool:
+        return isinstance(value, self.torch.Tensor)
+
+    def asarray(self, values: npt.ArrayLike, dtype: str, device: str) -> Array:
+        # Through float64, because NumPy has no bfloat16: the values are representable.
+        source = self.torch.from_numpy(np.array(values, copy=True, order="C"))
+        return source.to(dtype=getattr(self.torch, dtype), device=device)
+
+    def asnumpy(self, array: Array) -> npt.NDArray[Any]:
+        tensor = array.detach().cpu().resolve_conj().resolve_neg()
+        if tensor.is_floating_point():
+            tensor = tensor.to(self.torch.float64)
+        elif tensor.is_complex():
+            tensor = tensor.to(self.torch.complex128)
+        return np.array(tensor.numpy(), copy=True)
+
+    def describe(self, array: Array) -> ArrayDescription:
+        device = array.device
+        name = str(device.type) if device.type == "cpu" else str(device)
+        return ArrayDescription(tuple(array.shape), str(array.dtype).removeprefix("torch."), name)
+
+    def flatten(self, tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:
+        from torch.utils import _pytree
+
+        leaves, spec = _pytree.tree_flatten(tree)
+        return leaves, lambda new: _pytree.tree_unflatten(list(new), spec)
+
+    @contextmanager
+    def precision(self, dtype: str) -> Iterator[None]:
+        yield
+
+    def evaluate(self, function: Function, primals: Arrays) -> Arrays:
+        with self.torch.no_grad():
+            return function(*(primal.detach() for primal in primals))
+
+    def vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays | None
+    ) -> tuple[Arrays, tuple[Array | None, ...]]:
+        leaves = self._leaves(primals)
+        with self.torch.enable_grad():
+            values = function(*leaves)
+        gradients = self._pullback(values, leaves, cotangents, create_graph=False)
+        return tuple(value.detach() for value in values), gradients
+
+    def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
+        forward_ad = self.torch.autograd.forward_ad
+        try:
+            # Leaves that require a gradient: a custom Function whose jvp is missing
+            # would otherwise be run as plain code and its own backward never consulted.
+            with forward_ad.dual_level(), self.torch.enable_grad():
+                duals = [
+                    forward_ad.make_dual(leaf, tangent.detach())
+                    for leaf, tangent in zip(self._leaves(primals), tangents, strict=True)
+                ]
+                pairs = [forward_ad.unpack_dual(value) for value in function(*duals)]
+                values = tuple(pair.primal.detach() for pair in pairs)
+                # A missing tangent means that the output does not depend on the primals.
+                pushed = tuple(
+                    self.torch.zeros_like(value) if pair.tangent is None else pair.tangent.detach()
+                    for pair, value in zip(pairs, values, strict=True)
+                )
+        except _UNSUPPORTED as error:
+            raise Unsupported(f"forward mode: {_first_line(error)}") from error
+        return values, pushed
+
+    def hvp(
+        self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays
+    ) -> tuple[tuple[Array | None, ...], tuple[Array | None, ...]]:
+        """Double backward: the gradient of ⟨g(x), v⟩ is Hᵀv, with g(x) = J(x)ᵀu.
+
+        An upstream that requires a gradient would only add a term that is not asked for;
+        one that does not lets a ``once_differentiable`` backward answer with a gradient
+        that has no graph, which is reported as unsupported.
+        """
+        leaves = self._leaves(primals)
+        try:
+            with self.torch.enable_grad():
+                gradients = self._pullback(function(*leaves), leaves, cotangents, create_graph=True)
+                pairing = sum(
+                    (gradient * tangent).sum()
+                    for gradient, tangent in zip(gradients, tangents, strict=True)
+                    if gradient is not None
+                )
+                if not getattr(pairing, "requires_grad", False):
+                    raise Unsupported("second order: the gradient has no graph")
+                seconds = self.torch.autograd.grad(pairing, leaves, allow_unused=True)
+        except _UNSUPPORTED as error:
+            raise Unsupported(f"second order: {_first_line(error)}") from error
+        detached = tuple(None if g is None else g.detach() for g in gradients)
+        return detached, tuple(seconds)
+
+    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+        compiled: Callable[..., Any] = self.torch.compile(function, backend="aot_eager")
+        return compiled
+
+    def global_state(self) -> Mapping[str, Any]:
+        torch = self.torch
+        return {
+            "torch.get_default_dtype()": torch.get_default_dtype(),
+            "torch.is_grad_enabled()": torch.is_grad_enabled(),
+            "torch.get_num_threads()": torch.get_num_threads(),
+            "torch.are_deterministic_algorithms_enabled()": (
+                torch.are_deterministic_algorithms_enabled()
+            ),
+            "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
+            "torch random state": bytes(torch.random.get_rng_state().numpy()),
+        }
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        torch = self.torch
+        torch.set_default_dtype(state["torch.get_default_dtype()"])
+        torch.set_grad_enabled(state["torch.is_grad_enabled()"])
+        if torch.get_num_threads() != state["torch.get_num_threads()"]:
+            torch.set_num_threads(state["torch.get_num_threads()"])
+        torch.use_deterministic_algorithms(state["torch.are_deterministic_algorithms_enabled()"])
+        torch.autograd.set_detect_anomaly(state["torch.is_anomaly_enabled()"])
+        seed = np.frombuffer(state["torch random state"], dtype=np.uint8).copy()
+        torch.random.set_rng_state(torch.from_numpy(seed))
+
+    def _leaves(self, primals: Arrays) -> tuple[Array, ...]:
+        """Fresh leaves with the primals' values *and strides*, each requiring a gradient."""
+        return tuple(
+            primal.detach().clone(memory_format=self.torch.preserve_format).requires_grad_(True)
+            for primal in primals
+        )
+
+    def _pullback(
+        self, values: Arrays, leaves: Arrays, cotangents: Arrays | None, *, create_graph: bool
+    ) -> tuple[Array | None, ...]:
+        if cotangents is None:
+            cotangents = tuple(self.torch.ones_like(value) for value in values)
+        reached = [
+            (value, cotangent)
+            for value, cotangent in zip(values, cotangents, strict=True)
+            if value.requires_grad
+        ]
+        if not reached:
+            return (None,) * len(leaves)
+        outputs, upstream = zip(*reached, strict=True)
+        gradients: tuple[Array | None, ...] = self.torch.autograd.grad(
+            outputs, leaves, upstream, allow_unused=True, create_graph=create_graph
+        )
+        return gradients
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _load() -> Backend:
+    return TorchBackend()
+
+
+BACKENDS = (BackendFactory("torch", "torch", "torch", _load),)

@@ -1,0 +1,87 @@
+"""Compositions of ``jax.nn``, as people write them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcheck_suite.implementation import Deviation, Implementation
+
+_WRAPS = Deviation(
+    "reject.target-range",
+    reason="a class index of −1 counts from the end, as everywhere in JAX's indexing",
+)
+_ONE_HOT_ZERO = Deviation(
+    "reject.target-range",
+    reason="jax.nn.one_hot gives a row of zeros for an index that is no class: value 0",
+)
+_ZERO_TIMES_INFINITY = Deviation(
+    "value.zero-times-log-zero",
+    reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
+)
+
+
+def log_softmax_gather(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """``−log_softmax(f)[c]``: the composition with a gather, for class indices."""
+    import jax
+    import jax.numpy as jnp
+
+    log_p = jax.nn.log_softmax(logits, axis=-1)
+    rows = -jnp.take_along_axis(log_p, targets[:, None], axis=-1)[:, 0]
+    return _reduced(rows, reduction)
+
+
+def one_hot(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """``−Σ t log_softmax(f)`` with ``jax.nn.one_hot`` where the targets are indices."""
+    import jax
+    import jax.numpy as jnp
+
+    if targets.ndim == 1:
+        targets = jax.nn.one_hot(targets, logits.shape[-1], dtype=logits.dtype)
+    rows = -jnp.sum(targets * jax.nn.log_softmax(logits, axis=-1), axis=-1)
+    return _reduced(rows, reduction)
+
+
+def log_softmax_gather_jit(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """``log_softmax_gather`` under ``jax.jit``."""
+    import jax
+
+    return jax.jit(log_softmax_gather, static_argnames="reduction")(
+        logits, targets, reduction=reduction
+    )
+
+
+def _reduced(rows: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return rows
+    return rows.sum() if reduction == "sum" else rows.mean()
+
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "jax-log-softmax",
+        log_softmax_gather,
+        backend="jax",
+        targets=("index",),
+        deviations=(_WRAPS,),
+        requires=("jax",),
+        description="−jax.nn.log_softmax(f)[c]",
+    ),
+    Implementation(
+        "jax-log-softmax-jit",
+        log_softmax_gather_jit,
+        backend="jax",
+        targets=("index",),
+        deviations=(_WRAPS,),
+        requires=("jax",),
+        description="−jax.nn.log_softmax(f)[c] under jax.jit",
+    ),
+    Implementation(
+        "jax-one-hot",
+        one_hot,
+        backend="jax",
+        targets=("index", "probabilities"),
+        deviations=(_ONE_HOT_ZERO, _ZERO_TIMES_INFINITY),
+        requires=("jax",),
+        description="−Σ one_hot(c)·jax.nn.log_softmax(f)",
+    ),
+)

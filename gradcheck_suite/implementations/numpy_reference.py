@@ -1,0 +1,80 @@
+"""A NumPy reference that returns (loss, gradient): what a homework solution looks like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.implementation import Implementation
+
+FloatArray = npt.NDArray[np.floating[Any]]
+
+
+def softmax_nll(
+    logits: FloatArray,
+    targets: npt.NDArray[Any],
+    *,
+    weight: FloatArray | None = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> tuple[Any, FloatArray]:
+    """Softmax negative log-likelihood and its gradient in the logits, in plain NumPy.
+
+    Args:
+        logits: f, shape (N, C).
+        targets: class indices (N,), or probabilities (N, C).
+        weight: class weights (C,).
+        ignore_index: class index of rows that do not count.
+        label_smoothing: ε.
+        reduction: ``none``, ``sum`` or ``mean``.
+
+    Returns:
+        (loss, gradient): rows (N,) or a scalar, and (N, C); under ``none`` row i of the
+        gradient is ∂L_i/∂f_i.
+
+    Raises:
+        IndexError: a class index is neither in [0, C) nor ``ignore_index``.
+        ValueError: an unknown reduction.
+    """
+    rows, classes = logits.shape
+    dtype = logits.dtype
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    exponentials = np.exp(shifted)
+    totals = exponentials.sum(axis=1, keepdims=True)
+    log_p = shifted - np.log(totals)
+    weights = np.ones(classes, dtype) if weight is None else weight
+    if targets.ndim == 1:
+        valid = targets != ignore_index
+        if np.any(valid & ((targets < 0) | (targets >= classes))):
+            raise IndexError(f"targets: class indices must lie in [0, {classes})")
+        t = np.zeros_like(logits)
+        t[np.flatnonzero(valid), targets[valid]] = 1
+        mass = (t * weights).sum()
+    else:
+        valid, t, mass = np.ones(rows, bool), targets, dtype.type(rows)
+    tau = weights * ((1 - label_smoothing) * t + label_smoothing / classes)
+    tau = np.where(valid[:, None], tau, 0).astype(dtype)
+    losses = -np.where(tau == 0, 0, tau * log_p).sum(axis=1)
+    gradient = tau.sum(axis=1, keepdims=True) * (exponentials / totals) - tau
+    if reduction == "none":
+        return losses, gradient
+    if reduction == "sum":
+        return losses.sum(), gradient
+    if reduction != "mean":
+        raise ValueError(f"reduction: {reduction!r} is unknown; use 'none', 'sum' or 'mean'")
+    with np.errstate(invalid="ignore", divide="ignore"):  # the mean of nothing is NaN
+        return losses.sum() / mass, gradient / mass
+
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "numpy-reference",
+        softmax_nll,
+        backend="numpy",
+        gradient="returned",
+        description="plain NumPy that returns (loss, gradient)",
+    ),
+)

@@ -1,0 +1,53 @@
+"""optax's three softmax cross-entropies. They return rows; the reductions are the caller's."""
+
+from __future__ import annotations
+
+from gradcheck_suite.implementation import Deviation, Implementation
+
+_OUT_OF_RANGE = Deviation(
+    "reject.target-range",
+    reason="an out-of-range label gives NaN with a finite gradient, and −1 wraps to the last class",
+)
+
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "optax-softmax-cross-entropy",
+        "optax:softmax_cross_entropy",
+        backend="jax",
+        reductions=("none",),
+        targets=("probabilities",),
+        options=(),
+        deviations=(
+            Deviation(
+                "value.zero-times-log-zero",
+                reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
+                link="google-deepmind/optax#896",
+            ),
+        ),
+        requires=("optax",),
+        description="optax.softmax_cross_entropy",
+    ),
+    Implementation(
+        "optax-safe-softmax-cross-entropy",
+        "optax:safe_softmax_cross_entropy",
+        backend="jax",
+        reductions=("none",),
+        targets=("probabilities",),
+        options=(),
+        requires=("optax",),
+        description="optax.safe_softmax_cross_entropy",
+    ),
+    Implementation(
+        "optax-integer-labels",
+        "optax:softmax_cross_entropy_with_integer_labels",
+        backend="jax",
+        reductions=("none",),
+        targets=("index",),
+        options=(),
+        dialect={"out_of_range": "nan"},
+        deviations=(_OUT_OF_RANGE,),
+        requires=("optax",),
+        description="optax.softmax_cross_entropy_with_integer_labels",
+    ),
+)

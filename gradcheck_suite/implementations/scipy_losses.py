@@ -1,0 +1,43 @@
+"""scipy's log_softmax, with the gradient written beside it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from gradcheck_suite.implementation import Implementation
+
+
+def log_softmax_nll(logits: Any, targets: Any, *, reduction: str = "mean") -> tuple[Any, Any]:
+    """``−Σ t scipy.special.log_softmax(f)`` and its gradient ``softmax(f) − t``."""
+    from scipy.special import log_softmax, softmax
+
+    rows, classes = logits.shape
+    if targets.ndim == 1:
+        if np.any((targets < 0) | (targets >= classes)):
+            raise IndexError(f"targets: class indices must lie in [0, {classes})")
+        targets = np.eye(classes, dtype=logits.dtype)[targets]
+    log_p = log_softmax(logits, axis=1)
+    losses = -np.where(targets == 0, 0, targets * log_p).sum(axis=1)
+    total = targets.sum(axis=1, keepdims=True)
+    gradient = total * softmax(logits, axis=1) - targets
+    if reduction == "none":
+        return losses, gradient
+    if reduction == "sum":
+        return losses.sum(), gradient
+    with np.errstate(invalid="ignore", divide="ignore"):  # the mean of nothing is NaN
+        return losses.sum() / np.float64(rows), gradient / np.float64(rows)
+
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "scipy-log-softmax",
+        log_softmax_nll,
+        backend="numpy",
+        gradient="returned",
+        targets=("index", "probabilities"),
+        requires=("scipy",),
+        description="−Σ t·scipy.special.log_softmax(f), with softmax(f) − t beside it",
+    ),
+)

@@ -1,0 +1,70 @@
+"""The specification's own composed form, on every backend: autodiff against closed form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradcheck_suite.implementation import Implementation
+from gradcheck_suite.specification.softmax_nll import SoftmaxNLL, loss
+
+_DIALECT = {"out_of_range": "nan"}  # the same text must run under a tracer, which cannot raise
+
+
+def gradient(
+    logits: Any,
+    targets: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int | None = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """The closed form's gradient in the logits, (N, C): what NumPy has instead of autodiff."""
+    return SoftmaxNLL(weight, ignore_index, label_smoothing, reduction).gradient(logits, targets)
+
+
+def _jitted(logits: Any, targets: Any, **options: Any) -> Any:
+    import jax
+
+    static = ("ignore_index", "label_smoothing", "reduction")
+    compiled = jax.jit(loss, static_argnames=static)
+    return compiled(logits, targets, **options)
+
+
+IMPLEMENTATIONS = (
+    Implementation(
+        "numpy-specification",
+        loss,
+        backend="numpy",
+        gradient=gradient,
+        dialect=_DIALECT,
+        description="the specification's composed form; gradient in closed form",
+    ),
+    Implementation(
+        "torch-specification",
+        loss,
+        backend="torch",
+        dialect=_DIALECT,
+        requires=("torch",),
+        description="the specification's composed form under PyTorch's autograd",
+    ),
+    Implementation(
+        "jax-specification",
+        loss,
+        backend="jax",
+        dialect=_DIALECT,
+        requires=("jax",),
+        description="the specification's composed form under JAX's autodiff",
+    ),
+    Implementation(
+        "jax-specification-jit",
+        _jitted,
+        backend="jax",
+        options=("weight", "ignore_index", "label_smoothing"),
+        targets=("index", "probabilities"),
+        reductions=("none", "sum", "mean"),
+        dialect=_DIALECT,
+        requires=("jax",),
+        description="the same under jax.jit",
+    ),
+)
