@@ -1,0 +1,162 @@
+"""Batches: rows are independent, chunks recombine, and small shapes are no exceptions."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from gradcheck_suite.case import Case
+from gradcheck_suite.checks.gradient import gradient
+from gradcheck_suite.checks.judgement import judge, number, worst_of
+from gradcheck_suite.checks.yardstick import Yardstick
+from gradcheck_suite.errors import ImplementationError
+from gradcheck_suite.outcome import Failed, Passed, Skipped, Verdict
+from gradcheck_suite.protocols import Check, Subject
+from gradcheck_suite.specification.reference import Reference
+from gradcheck_suite.specification.recipe import representable
+
+
+def independence(subject: Subject, case: Case) -> Verdict:
+    """Half of the rows move far away; the other half keeps its values and gradient."""
+    before = subject.value(case)
+    differentiable = not subject.supports(case, "gradient")
+    kept_gradient = subject.gradients(case).logits if differentiable else None
+    here = Yardstick.of(subject, case)
+    verdicts = []
+    for parity, move in ((0, 50.0), (1, -50.0)):
+        moving = np.arange(case.rows) % 2 == parity
+        logits = np.where(moving[:, None], -0.5 * case.logits + move, case.logits)
+        moved = case.with_(logits=representable(logits, case.dtype))
+        there = Yardstick.of(subject, moved)
+        stays = ~moving
+        if case.options.reduction == "none":
+            verdicts.append(
+                judge(
+                    "value of the rows that stayed",
+                    subject.value(moved)[stays],
+                    before[stays],
+                    (here.value_bound + there.value_bound).take(stays),
+                    names=("with the other rows moved", "before"),
+                    against_itself=True,
+                )
+            )
+        if kept_gradient is not None:
+            verdicts.append(
+                judge(
+                    "gradient of the rows that stayed",
+                    subject.gradients(moved).logits[stays],
+                    kept_gradient[stays],
+                    (here.gradient_bound + there.gradient_bound).take(stays),
+                    names=("with the other rows moved", "before"),
+                    against_itself=True,
+                )
+            )
+    if not verdicts:
+        return Skipped("a reduced value without a gradient does not show its rows")
+    return worst_of(verdicts)
+
+
+def concatenation(subject: Subject, case: Case) -> Verdict:
+    """Chunks of unequal size and unequal valid rows recombine to the whole.
+
+    Under ``mean`` the chunks weigh as their denominators: Σ den_k J_k / Σ den_k, and the
+    gradient of chunk k is den_k/den of its own.
+    """
+    whole = Yardstick.of(subject, case)
+    cuts = (slice(0, case.rows - 3), slice(case.rows - 3, case.rows))
+    chunks = [_chunk(case, cut) for cut in cuts]
+    weights = [Reference(chunk, subject.dialect).denominator for chunk in chunks]
+    if any(weight == 0.0 for weight in weights):
+        return Skipped("a chunk without a valid row has no mean")
+    values = [subject.value(chunk).astype(np.longdouble) for chunk in chunks]
+    bounds = [Yardstick.of(subject, chunk) for chunk in chunks]
+    total = whole.reference.denominator
+    if case.options.reduction == "none":
+        recombined = np.concatenate(values)
+    elif case.options.reduction == "sum":
+        recombined = np.sum(values)
+    else:
+        recombined = np.sum([w * v for w, v in zip(weights, values, strict=True)]) / total
+    verdicts = [
+        judge(
+            "recombined value",
+            recombined,
+            whole.reference.value,
+            whole.value_bound * 2.0,
+            reference=whole.reference,
+            names=("from chunks", "specified for the whole"),
+        )
+    ]
+    if not subject.supports(case, "gradient"):
+        for chunk, cut, weight, chunk_bound in zip(chunks, cuts, weights, bounds, strict=True):
+            share = weight / total if case.options.reduction == "mean" else 1.0
+            verdicts.append(
+                judge(
+                    "gradient of a chunk",
+                    subject.gradients(chunk).logits.astype(np.longdouble) * share,
+                    whole.reference.gradient[cut],
+                    chunk_bound.gradient_bound * share + whole.gradient_bound.take(cut),
+                    reference=None,
+                    names=("from the chunk", "specified for the whole"),
+                )
+            )
+    return worst_of(verdicts)
+
+
+def degenerate(subject: Subject, case: Case) -> Verdict:
+    """N = 1 keeps its axis, C = 1 gives zeros, N = 0 is empty and its mean is declared."""
+    if case.rows == 0:
+        return _empty(subject, case)
+    yardstick = Yardstick.of(subject, case)
+    value = judge(
+        "value",
+        subject.value(case),
+        yardstick.reference.value,
+        yardstick.value_bound,
+        reference=yardstick.reference,
+    )
+    if isinstance(value, Failed) or subject.supports(case, "gradient"):
+        return value
+    return worst_of([value, gradient(subject, case)])
+
+
+def _empty(subject: Subject, case: Case) -> Verdict:
+    choice = subject.dialect.empty_mean if case.options.reduction == "mean" else ""
+    try:
+        value = subject.value(case)
+    except ImplementationError:
+        raise
+    except Exception as error:
+        if choice == "raise":
+            return Passed(note=f"raises {type(error).__name__}, as declared")
+        return Failed(
+            "raises on a batch of no rows",
+            sides=(("got", f"{type(error).__name__}: {error}"), ("specified", "an empty result")),
+        )
+    if case.options.reduction == "none":
+        return Passed(note="rows of shape (0,)")
+    specified = {"sum": 0.0, "nan": np.nan, "zero": 0.0}.get(choice or "sum")
+    if specified is None:
+        return Failed(
+            "the mean of no rows is declared to raise, and does not",
+            sides=(("got", number(float(value))), ("declared", "raise")),
+        )
+    holds = bool(np.isnan(value)) if np.isnan(specified) else float(value) == specified
+    if holds:
+        return Passed(note=f"{case.options.reduction} of no rows is {specified:g}")
+    return Failed(
+        f"the {case.options.reduction} of no rows is not what is declared",
+        sides=(("got", number(float(value))), ("specified", number(specified))),
+        looks="declare it with dialect={'empty_mean': …} if it is meant" if choice else "",
+    )
+
+
+def _chunk(case: Case, cut: slice) -> Case:
+    upstream = case.upstream[cut] if case.upstream.ndim else case.upstream
+    return case.with_(logits=case.logits[cut], targets=case.targets[cut], upstream=upstream)
+
+
+CHECKS = (
+    Check("independence", independence, cost=5),
+    Check("concatenation", concatenation, cost=5),
+    Check("degenerate", degenerate, cost=3),
+)

@@ -1,0 +1,207 @@
+"""From arrays to a verdict: the worst element, its inequality, and the pattern of the error."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.numerics.patterns import describe_pattern
+from gradcheck_suite.numerics.tolerance import Bound
+from gradcheck_suite.outcome import Failed, Inequality, Passed, Verdict
+from gradcheck_suite.specification.reference import Reference
+
+Side = tuple[str, str]
+
+
+def judge(
+    what: str,
+    got: npt.ArrayLike,
+    specified: npt.ArrayLike,
+    bound: Bound,
+    *,
+    reference: Reference | None = None,
+    names: tuple[str, str] = ("got", "specified"),
+    against_itself: bool = False,
+    note: str = "",
+) -> Verdict:
+    """|got − specified| ≤ bound, element by element; the worst element tells the story.
+
+    Args:
+        what: name of the quantity, such as ``gradient``.
+        got: what came back, float64.
+        specified: what should have, float64 or longdouble.
+        bound: the tolerance, of the same shape.
+        reference: lets the words of a failure name denominators and rows.
+        names: names of the two sides.
+        against_itself: both sides come from the implementation, so that a NaN on both is no
+            agreement; against the specification it is one where the specification says NaN.
+        note: goes into a passing verdict.
+    """
+    left, right = np.asarray(got), np.asarray(specified)
+    if left.shape != right.shape:
+        return Failed(
+            f"{what} has shape {left.shape}, specified {right.shape}",
+            sides=((names[0], str(left.shape)), (names[1], str(right.shape))),
+        )
+    if left.size == 0:
+        return Passed(note=note or "empty, as specified")
+    with np.errstate(all="ignore"):
+        error = np.abs(left.astype(np.longdouble) - right).astype(np.float64)
+        if not against_itself:
+            error = np.where(_same_non_finite(left, right), 0.0, error)
+    margins = np.vectorize(_margin, otypes=[np.float64])(error, bound.total)
+    worst = tuple(int(part) for part in np.unravel_index(int(np.argmax(margins)), error.shape))
+    tolerance, terms = bound.at(worst)
+    a, b = float(left[worst]), float(right[worst])
+    inequality = Inequality(_difference(a, b), float(error[worst]), tolerance, _largest(terms))
+    if inequality.holds:
+        return Passed(inequality, note=note)
+    return Failed(
+        summary=f"{what} is not what is specified",
+        at=place(worst, left.shape),
+        sides=((names[0], number(a)), (names[1], number(b))),
+        inequality=inequality,
+        looks=looks(left, right, bound, reference),
+        index=worst,
+    )
+
+
+def judge_scalar(
+    what: str, error: float, tolerance: float, *, sides: Sequence[Side] = (), at: str = ""
+) -> Verdict:
+    """error ≤ tolerance for one number."""
+    inequality = Inequality(what, error, tolerance)
+    if inequality.holds:
+        return Passed(inequality)
+    return Failed(f"{what} is not what is specified", at, tuple(sides), inequality)
+
+
+def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """The first failure, else the pass with the largest margin."""
+    for verdict in verdicts:
+        if not isinstance(verdict, Passed):
+            return verdict
+    return max(verdicts, key=lambda passed: getattr(passed.inequality, "margin", 0.0))  # type: ignore[union-attr]
+
+
+def looks(
+    got: npt.NDArray[np.floating],
+    specified: npt.NDArray[np.floating],
+    bound: Bound,
+    reference: Reference | None,
+) -> str:
+    """The pattern of the error in words; a wrong denominator is looked for first."""
+    if reference is not None:
+        words = _denominator_pattern(got, specified, bound, reference)
+        if words:
+            return words
+    counts = {} if reference is None else _counts(reference)
+    return describe_pattern(
+        np.asarray(got, np.float64), np.asarray(specified, np.float64), bound.total, counts=counts
+    )
+
+
+def place(index: tuple[int, ...], shape: tuple[int, ...]) -> str:
+    """``row 2, class 4``; ``row 2``; empty for a scalar."""
+    names = ("row", "class") if len(shape) == 2 else ("row",)
+    return ", ".join(f"{name} {part}" for name, part in zip(names, index, strict=False))
+
+
+def number(value: float) -> str:
+    """Six significant digits: enough to tell two sides apart, short enough to read."""
+    return f"{value:.6g}"
+
+
+def _difference(a: float, b: float) -> str:
+    digits = next(
+        (n for n in (4, 6, 9, 13, 17) if f"{a:.{n}g}" != f"{b:.{n}g}" or not a != b), 17
+    )
+    return f"|{a:.{digits}g} − {b:.{digits}g}|".replace("− -", "+ ")
+
+
+def _largest(terms: tuple[tuple[str, float], ...], count: int = 4) -> tuple[tuple[str, float], ...]:
+    """The terms that make up the bound, the largest first; dust is summed up."""
+    ordered = sorted((term for term in terms if term[1] > 0.0), key=lambda term: -term[1])
+    shown, rest = ordered[:count], ordered[count:]
+    if rest:
+        shown.append(("the rest", math.fsum(value for _, value in rest)))
+    return tuple(shown)
+
+
+def _same_non_finite(
+    left: npt.NDArray[np.floating], right: npt.NDArray[np.floating]
+) -> npt.NDArray[np.bool_]:
+    """NaN where NaN is specified, an infinity of the same sign where that one is."""
+    nans = np.isnan(left) & np.isnan(right)
+    infinities = np.isinf(left) & np.isinf(right) & (np.sign(left) == np.sign(right))
+    return np.asarray(nans | infinities)
+
+
+def _margin(error: float, tolerance: float) -> float:
+    return Inequality("", error, tolerance).margin
+
+
+def _counts(reference: Reference) -> dict[str, int]:
+    case = reference.case
+    valid = int(np.sum(reference.loss.valid(reference.logits, reference.targets)))
+    counts = {"rows": case.rows, "classes": case.classes}
+    if valid != case.rows:
+        counts["valid rows"] = valid
+    return counts
+
+
+def _denominator_pattern(
+    got: npt.NDArray[np.floating],
+    specified: npt.NDArray[np.floating],
+    bound: Bound,
+    reference: Reference,
+) -> str:
+    """Recognises a value or gradient that is right over another denominator."""
+    reduction = reference.case.options.reduction
+    own = reference.denominator
+    if reduction == "none" or not own:
+        return ""
+    for words, other in _denominators(reference).items():
+        if other == own or not other:
+            continue
+        factor = own / other
+        with np.errstate(all="ignore"):
+            off = np.abs(np.asarray(got - specified * factor, np.float64))
+        if bool(np.all(off <= bound.total * max(1.0, factor) * 2.0)):
+            return (
+                f"everything is off by the same factor {factor:.4g}: it is divided by {words}, "
+                f"{other:g}, instead of {own:g}"
+            )
+    return ""
+
+
+def _denominators(reference: Reference) -> dict[str, float]:
+    """The denominators that are in use in the world, in words."""
+    case = reference.case
+    valid = np.asarray(reference.loss.valid(reference.logits, reference.targets))
+    found = {
+        "the number of rows": float(case.rows),
+        "the number of valid rows": float(np.sum(valid)),
+        "nothing (a sum)": 1.0,
+        "rows × classes": float(case.rows * case.classes),
+        "the number of classes": float(case.classes),
+        "rows − 1": float(case.rows - 1),
+    }
+    if case.options.weight is not None:
+        mass: FloatArray = np.asarray(
+            reference.loss.distribution(reference.logits, reference.targets), np.float64
+        )
+        found["the sum of the weights at the targets"] = float(
+            np.sum((mass * case.options.weight)[valid])
+        )
+        found["the sum of all class weights"] = float(np.sum(case.options.weight))
+    return found
+
+
+def plain(case: Case) -> Case:
+    """The case with one row per result and u = 1: its rows, whatever its reduction was."""
+    return case.with_(reduction="none", upstream=np.ones(case.rows))

@@ -1,0 +1,105 @@
+"""The implementation's own slope: the third witness beside its gradient and the closed form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import numpy as np
+
+from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.checks.judgement import number
+from gradcheck_suite.numerics.directions import generator, natural_scale, representable
+from gradcheck_suite.numerics.finite_difference import (
+    NOISE_SAFETY,
+    STENCIL_WEIGHT,
+    Estimate,
+    directional_derivative,
+    natural_step,
+)
+from gradcheck_suite.outcome import Failed, Verdict
+from gradcheck_suite.protocols import Subject, machine_epsilon
+
+
+def slice_of_value(
+    subject: Subject, case: Case, direction: FloatArray
+) -> Callable[[float], FloatArray]:
+    """h ↦ value(f + h·v): rows under ``none``, else the scalar; in float64."""
+
+    def along(step: float) -> FloatArray:
+        return subject.value(case.with_(logits=case.logits + step * direction))
+
+    return along
+
+
+def draw(case: Case, *stream: int, step: float) -> FloatArray:
+    """A Gaussian direction on the lattice of the dtype, so that f ± h·v is exact."""
+    rng = generator(case.seed, *stream)
+    scale = natural_scale(case.logits, step, case.dtype)
+    gaussian = scale * rng.standard_normal(case.logits.shape)
+    return representable(case.logits, gaussian, step, case.dtype).values
+
+
+def first_step(case: Case) -> float:
+    return natural_step(machine_epsilon(case.dtype))
+
+
+def slope(
+    subject: Subject, case: Case, direction: FloatArray, noise: FloatArray | None = None
+) -> Estimate:
+    """Derivative of the value along a direction; ``noise`` as in ``directional_derivative``."""
+    return directional_derivative(
+        slice_of_value(subject, case, direction),
+        value=subject.value(case),
+        step=first_step(case),
+        machine_epsilon=machine_epsilon(case.dtype),
+        noise=noise,
+    )
+
+
+def bounded_noise(bound: FloatArray) -> FloatArray:
+    """A bound on each value's error, as the standard deviation that has the same effect.
+
+    ``directional_derivative`` grants 6σ/h to samples of noise; a bound B that holds for each of
+    the stencil's values grants Σ|coefficients|·B/h and no more.
+    """
+    return bound * (STENCIL_WEIGHT / NOISE_SAFETY)
+
+
+def with_finite_difference(verdict: Verdict, subject: Subject, case: Case) -> Verdict:
+    """Adds the slope of the implementation's own value at the failing element.
+
+    Closed form, gradient and finite difference triangulate: two that agree name the odd one
+    out. A failure without a place, or a value that cannot be had, is left as it is.
+    """
+    if not isinstance(verdict, Failed) or len(verdict.index) != 2:
+        return verdict
+    row, column = verdict.index
+    unit = np.zeros(case.logits.shape)
+    unit[row, column] = 1.0
+    direction = representable(case.logits, unit, first_step(case), case.dtype).values
+    try:
+        estimate = slope(subject, case, direction)
+    except Exception:  # the value is judged by its own clauses; here it only testifies
+        return verdict
+    length = direction[row, column]
+    weighted = case.upstream * estimate.derivative / length
+    difference = float(np.sum(weighted))
+    error = float(np.sum(np.abs(case.upstream) * estimate.error) / abs(length))
+    side = ("finite difference of its own value", f"{number(difference)} ± {error:.0e}")
+    return replace(
+        verdict,
+        sides=(*verdict.sides, side),
+        summary=verdict.summary + _odd_one_out(verdict, difference, error),
+    )
+
+
+def _odd_one_out(verdict: Failed, difference: float, error: float) -> str:
+    values = [float(text) for _, text in verdict.sides[:2]]
+    got, specified = values
+    slack = 4.0 * error + 1e-5 * abs(difference)
+    if abs(difference - specified) <= slack < abs(got - specified):
+        return "; the value's own slope is, so the backward pass is the odd one out"
+    if abs(difference - got) <= slack < abs(got - specified):
+        return ", but it is the slope of its own value: value and gradient err together"
+    return ""

@@ -1,0 +1,127 @@
+"""The yardstick of a case: the reference's answers, each with its forward-error bound."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.numerics import forward_error
+from gradcheck_suite.numerics.tolerance import Arithmetic, Bound
+from gradcheck_suite.protocols import Subject
+from gradcheck_suite.specification.reference import Reference
+
+
+@dataclass(frozen=True, eq=False)
+class Yardstick:
+    """What is specified at a case, and how far a stable algorithm may be from it.
+
+    Attributes:
+        reference: the closed form at the case, in extended precision.
+        arithmetic: the unit roundoffs of the implementation's dtype.
+    """
+
+    reference: Reference
+    arithmetic: Arithmetic
+
+    @classmethod
+    def of(cls, subject: Subject, case: Case) -> Yardstick:
+        arithmetic = Arithmetic.of(case.dtype, subject.accumulation)
+        return cls(Reference(case, subject.dialect), arithmetic)
+
+    @property
+    def case(self) -> Case:
+        return self.reference.case
+
+    @cached_property
+    def row_bound(self) -> Bound:
+        """Of the rows' values, shape (N,)."""
+        return self._inflated(
+            forward_error.row_value_bound(
+                self.case.logits, self.reference.effective_targets, self.arithmetic
+            )
+        )
+
+    @cached_property
+    def value_bound(self) -> Bound:
+        """Of the value: rows, or the reduced scalar."""
+        return self._reduced(np.asarray(self.reference.rows, np.float64), self.row_bound)
+
+    @cached_property
+    def gradient_bound(self) -> Bound:
+        """Of the gradient in the logits, shape (N, C)."""
+        return self._per_element(forward_error.gradient_bound)
+
+    @cached_property
+    def target_gradient_bound(self) -> Bound:
+        """Of the gradient in target probabilities, shape (N, C)."""
+        reference = self.reference
+        coefficient = np.abs(np.asarray(reference.loss.target_weights(reference.logits), float))
+        return self._inflated(
+            forward_error.target_gradient_bound(
+                self.case.logits,
+                coefficient,
+                self.arithmetic,
+                reference.scale,
+                scale_error=self.denominator_error,
+            )
+        )
+
+    def jvp_bound(self, tangent: npt.ArrayLike) -> Bound:
+        """Of the derivative of the value along ``tangent``: rows, or the reduced scalar."""
+        reference = self.reference
+        rows = forward_error.jvp_bound(
+            self.case.logits, reference.effective_targets, tangent, self.arithmetic
+        )
+        plain = Reference(self.case.with_(reduction="none", upstream=1.0), reference.dialect)
+        slopes = np.asarray(plain.jvp(tangent), np.float64)
+        return self._reduced(slopes, self._inflated(rows))
+
+    def hvp_bound(self, tangent: npt.ArrayLike) -> Bound:
+        """Of the Hessian-vector product, shape (N, C)."""
+        return self._per_element(forward_error.hvp_bound, tangent)
+
+    @cached_property
+    def denominator_error(self) -> float:
+        """Relative error of the mean's denominator where that is a sum of weights."""
+        reference, case = self.reference, self.case
+        if case.options.reduction != "mean" or case.options.weight is None:
+            return 0.0
+        loss = reference.loss
+        mass = loss.distribution(reference.logits, reference.targets) * case.options.weight
+        valid = loss.valid(reference.logits, reference.targets)
+        return forward_error.denominator_error(
+            np.asarray(mass, np.float64).sum(axis=1)[valid], self.arithmetic
+        )
+
+    def _per_element(self, bound: Any, *arguments: npt.ArrayLike) -> Bound:
+        reference = self.reference
+        return self._inflated(
+            bound(
+                self.case.logits,
+                reference.effective_targets,
+                *arguments,
+                self.arithmetic,
+                reference.scale,
+                scale_error=self.denominator_error,
+            )
+        )
+
+    def _reduced(self, rows: FloatArray, bound: Bound) -> Bound:
+        if self.case.options.reduction == "none":
+            return bound
+        return forward_error.reduced_value_bound(
+            rows,
+            bound,
+            self.reference.denominator,
+            self.arithmetic,
+            scale_error=self.denominator_error,
+        )
+
+    def _inflated(self, bound: Bound) -> Bound:
+        """Widened by the reference's own rounding, where that is not negligible."""
+        return bound * self.reference.inflation

@@ -1,0 +1,367 @@
+"""Plan and run: clauses × cases × dtypes put to one implementation, each to a record.
+
+The only place with a broad ``except``: whatever the code under test does, it costs one
+outcome and the run goes on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import signal
+import threading
+import time
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+
+from gradcheck_suite import discovery
+from gradcheck_suite.errors import TimeLimitExceeded, Unsupported, UsageError, WrongShape
+from gradcheck_suite.implementation import Deviation, Implementation
+from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipped, Verdict
+from gradcheck_suite.protocols import Backend, Check
+from gradcheck_suite.specification.clause import Clause, select
+from gradcheck_suite.specification.recipe import Recipe
+from gradcheck_suite.subject import BoundSubject, bind
+
+DEFAULT_DTYPES = ("float64", "float32")
+DEFAULT_SEED = 17
+DEFAULT_TIME_LIMIT = 60.0
+_OUTPUT_KEPT = 2000
+_OWN_FOLDER = str(Path(__file__).parent)
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One question: a clause, one of its cases, a dtype."""
+
+    clause: Clause
+    recipe: Recipe
+    dtype: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.clause.id}/{self.recipe.id}@{self.dtype}"
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which questions are asked.
+
+    Attributes:
+        clauses: patterns of clause ids.
+        exclude: patterns of clause ids left out (shown as excluded).
+        cases: patterns of case ids.
+        dtypes: dtypes; empty for the implementation's own.
+        quick: only the first case of each clause, in the first dtype.
+        seed: of every case.
+    """
+
+    clauses: tuple[str, ...] = ("*",)
+    exclude: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ("*",)
+    dtypes: tuple[str, ...] = ()
+    quick: bool = False
+    seed: int = DEFAULT_SEED
+
+
+def checks() -> Mapping[str, Check]:
+    """Every check by its name."""
+    return {check.name: check for check in discovery.members("checks")}
+
+
+def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...]:
+    """The questions in the order in which they are asked: cheap and telling ones first.
+
+    Raises:
+        UsageError: a pattern matches nothing, or a dtype is unknown.
+    """
+    by_name = checks()
+    dtypes = selection.dtypes or implementation.dtypes or DEFAULT_DTYPES
+    for dtype in dtypes:
+        if dtype not in ("float64", "float32", "float16", "bfloat16"):
+            raise UsageError(
+                f"dtypes: {dtype!r} is unknown; use float64, float32, float16 or bfloat16"
+            )
+    if selection.exclude:
+        select(selection.exclude)  # a misspelt exclusion would exclude nothing in silence
+    chosen = sorted(
+        select(selection.clauses), key=lambda clause: by_name[clause.check].cost
+    )
+    jobs = [
+        Job(clause, recipe, dtype)
+        for dtype in (dtypes[:1] if selection.quick else dtypes)
+        for clause in chosen
+        for recipe in (clause.cases[:1] if selection.quick else clause.cases)
+        if any(fnmatchcase(recipe.id, pattern) for pattern in selection.cases)
+    ]
+    if not jobs:
+        raise UsageError(
+            f"cases: {', '.join(selection.cases)} matches no case of {', '.join(selection.clauses)}"
+        )
+    return tuple(jobs)
+
+
+class Runner:
+    """Runs jobs of one implementation in this process.
+
+    Args:
+        implementation: resolved, with its backend's name.
+        backend: the backend.
+        device: where; empty for the backend's default.
+        selection: which questions.
+        address: how the implementation is named on a command line, for the replay.
+        time_limit: seconds for one case.
+    """
+
+    def __init__(
+        self,
+        implementation: Implementation,
+        backend: Backend,
+        *,
+        device: str = "",
+        selection: Selection = Selection(),
+        address: str = "",
+        time_limit: float = DEFAULT_TIME_LIMIT,
+    ) -> None:
+        self.implementation = implementation
+        self.backend = backend
+        self.device = device or backend.devices()[0]
+        if self.device not in backend.devices():
+            raise UsageError(
+                f"device: {backend.name} has no {self.device!r} here; it has "
+                f"{', '.join(backend.devices())}"
+            )
+        self.selection = selection
+        self.address = address
+        self.time_limit = time_limit
+        self.jobs = plan(implementation, selection)
+        self._subjects: dict[str, BoundSubject | Errored] = {}
+        self._checks = checks()
+        self._deviations = tuple(d for d in implementation.deviations if holds(d.when))
+
+    def run(self, indices: Sequence[int] | None = None) -> Iterator[Record]:
+        """The records of the jobs, one by one as they finish."""
+        for index in range(len(self.jobs)) if indices is None else indices:
+            yield self.judge(self.jobs[index])
+
+    def judge(self, job: Job) -> Record:
+        """One job to one record, whatever the implementation does."""
+        start = time.perf_counter()
+        printed = io.StringIO()
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
+                verdict = self._guarded(job)
+        messages = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
+        return self.record(
+            job,
+            verdict,
+            seconds=time.perf_counter() - start,
+            messages=tuple(messages)[:5],
+            output=printed.getvalue()[-_OUTPUT_KEPT:],
+        )
+
+    def record(
+        self,
+        job: Job,
+        verdict: Verdict,
+        *,
+        seconds: float = 0.0,
+        messages: tuple[str, ...] = (),
+        output: str = "",
+    ) -> Record:
+        """The verdict with everything needed to understand it and to see it again."""
+        declared = self.implementation.dialect
+        return Record(
+            clause=job.clause.id,
+            level=job.clause.level_for(declared, self.backend.name),
+            statement=job.clause.statement,
+            case=job.recipe.id,
+            check=job.clause.check,
+            implementation=self.implementation.name,
+            backend=self.backend.name,
+            device=self.device,
+            dtype=job.dtype,
+            seed=self.selection.seed,
+            verdict=verdict,
+            dialect=dict(declared),
+            deviation=self._deviation(job, verdict),
+            seconds=seconds,
+            replay=self._replay(job),
+            warnings=messages,
+            output=output,
+        )
+
+    def _guarded(self, job: Job) -> Verdict:
+        if any(fnmatchcase(job.clause.id, pattern) for pattern in self.selection.exclude):
+            return Skipped("excluded on the command line")
+        try:
+            with time_limit(self.time_limit):
+                subject = self._subject(job.dtype)
+                if isinstance(subject, Errored):
+                    return Skipped(f"not judged: the implementation fails everywhere in {job.dtype}")
+                state = subject.global_state()
+                try:
+                    return self._verdict(subject, job)
+                finally:
+                    subject.restore_state(state)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return _errored(error)
+
+    def _verdict(self, subject: BoundSubject, job: Job) -> Verdict:
+        check = self._checks[job.clause.check]
+        case = job.recipe.build(self.selection.seed, job.dtype)
+        for mode in check.needs:
+            reason = subject.supports(case, mode)
+            if reason:
+                return Skipped(reason)
+        try:
+            return check.run(subject, case)
+        except Unsupported as error:
+            return Skipped(str(error))
+        except WrongShape as error:
+            return Failed(str(error))
+
+    def _subject(self, dtype: str) -> BoundSubject | Errored:
+        """The subject for a dtype. If it cannot be bound, that is said once."""
+        if dtype not in self._subjects:
+            try:
+                self._subjects[dtype] = bind(
+                    self.implementation, self.backend, device=self.device, dtype=dtype
+                )
+            except UsageError:
+                raise
+            except BaseException as error:
+                self._subjects[dtype] = _errored(error)
+                raise
+        return self._subjects[dtype]
+
+    def _deviation(self, job: Job, verdict: Verdict) -> str:
+        if not isinstance(verdict, Failed | Inconclusive):
+            return ""
+        for deviation in self._deviations:
+            if covers(deviation, job.clause.id, job.recipe.id, job.dtype):
+                return f"{deviation.reason} ({deviation.link})" if deviation.link else (
+                    deviation.reason
+                )
+        return ""
+
+    def _replay(self, job: Job) -> str:
+        """A command that shows this outcome again; Python where there is no address."""
+        seed = self.selection.seed
+        if self.address:
+            device = "" if self.device == self.backend.devices()[0] else f" --device {self.device}"
+            choices = "".join(
+                f" --dialect {name}={value}" for name, value in self._given_dialect().items()
+            )
+            return (
+                f"gradcheck-suite replay '{job.id}' {self.address} "
+                f"--backend {self.backend.name}{device}{choices} --seed {seed}"
+            )
+        return (
+            f"gs.conformance({self.implementation.name}, backend={self.backend.name!r}, "
+            f"clauses={job.clause.id!r}, cases={job.recipe.id!r}, dtypes=({job.dtype!r},), "
+            f"seed={seed})"
+        )
+
+    def _given_dialect(self) -> dict[str, str]:
+        """The declared choices that the address does not bring with it."""
+        if ":" not in self.address:
+            return {}
+        return dict(self.implementation.dialect)
+
+
+def stale_deviations(
+    implementation: Implementation, records: Sequence[Record]
+) -> tuple[str, ...]:
+    """Declared deviations that were looked for and not seen: a library may have mended them."""
+    notes = []
+    for deviation in implementation.deviations:
+        if not holds(deviation.when):
+            continue
+        asked = [
+            record
+            for record in records
+            if covers(deviation, record.clause, record.case, record.dtype)
+            and not isinstance(record.verdict, Skipped)
+        ]
+        if asked and not any(record.deviation for record in asked):
+            notes.append(
+                f"{implementation.name}: the known deviation from {deviation.clause} is no longer "
+                f"seen: {deviation.reason}"
+            )
+    return tuple(notes)
+
+
+def covers(deviation: Deviation, clause: str, case: str, dtype: str) -> bool:
+    """Whether a declared deviation speaks of this outcome."""
+    return (
+        fnmatchcase(clause, deviation.clause)
+        and fnmatchcase(case, deviation.case)
+        and fnmatchcase(dtype, deviation.dtype)
+    )
+
+
+def holds(condition: str) -> bool:
+    """Whether ``distribution<=1.2`` holds here; an empty condition does, an absent library not."""
+    if not condition:
+        return True
+    from packaging.requirements import Requirement
+
+    requirement = Requirement(condition)
+    try:
+        return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
+    except metadata.PackageNotFoundError:
+        return False
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raises TimeLimitExceeded in the main thread; no limit elsewhere or without SIGALRM.
+
+    A call that never returns to Python cannot be interrupted so: run it in a worker.
+    """
+    usable = (
+        seconds > 0
+        and hasattr(signal, "SIGALRM")
+        and threading.current_thread() is threading.main_thread()
+    )
+    if not usable:
+        yield
+        return
+
+    def on_alarm(number: int, frame: FrameType | None) -> None:
+        raise TimeLimitExceeded(f"ran past the time limit of {seconds:g} s for one case")
+
+    previous = signal.signal(signal.SIGALRM, on_alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, previous)
+
+
+def _errored(error: BaseException) -> Errored:
+    """The exception as an outcome; the traceback starts where the user's code does."""
+    summary = traceback.TracebackException.from_exception(error)
+    frames = summary.stack
+    theirs = [n for n, frame in enumerate(frames) if not frame.filename.startswith(_OWN_FOLDER)]
+    if theirs:
+        del frames[: theirs[0]]
+    if isinstance(error, SystemExit):
+        reason = f"called sys.exit({error.code!r})"
+    elif isinstance(error, TimeLimitExceeded):
+        reason = str(error)
+    else:
+        lines = str(error).strip().splitlines()
+        reason = f"raises {type(error).__name__}" + (f": {lines[0]}" if lines else "")
+    return Errored(reason, "".join(summary.format()).rstrip())
