@@ -144,9 +144,7 @@ def _module(name: str) -> Any:
 
 
 def _function_name(function: Callable[..., Any]) -> str:
-    return address_of(function) or getattr(
-        function, "__qualname__", type(function).__qualname__
-    )
+    return address_of(function) or getattr(function, "__qualname__", type(function).__qualname__)
 
 
 def _seen_backend(implementation: Implementation) -> str:

@@ -32,6 +32,8 @@ from gradcheck_suite.subject import BoundSubject, bind
 DEFAULT_DTYPES = ("float64", "float32")
 DEFAULT_SEED = 17
 DEFAULT_TIME_LIMIT = 60.0
+#: After so many cases past their limit the remaining ones are not tried.
+OVERRUNS_AT_MOST = 3
 _OUTPUT_KEPT = 2000
 _OWN_FOLDER = str(Path(__file__).parent)
 
@@ -90,9 +92,7 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
             )
     if selection.exclude:
         select(selection.exclude)  # a misspelt exclusion would exclude nothing in silence
-    chosen = sorted(
-        select(selection.clauses), key=lambda clause: by_name[clause.check].cost
-    )
+    chosen = sorted(select(selection.clauses), key=lambda clause: by_name[clause.check].cost)
     jobs = [
         Job(clause, recipe, dtype)
         for dtype in (dtypes[:1] if selection.quick else dtypes)
@@ -143,7 +143,8 @@ class Runner:
         self.jobs = plan(implementation, selection)
         self._subjects: dict[str, BoundSubject | Errored] = {}
         self._checks = checks()
-        self._deviations = tuple(d for d in implementation.deviations if holds(d.when))
+        self._overruns = 0
+        self.deviations = tuple(d for d in implementation.deviations if holds(d.when))
 
     def run(self, indices: Sequence[int] | None = None) -> Iterator[Record]:
         """The records of the jobs, one by one as they finish."""
@@ -180,7 +181,7 @@ class Runner:
         declared = self.implementation.dialect
         return Record(
             clause=job.clause.id,
-            level=job.clause.level_for(declared, self.backend.name),
+            level=job.clause.level_for(declared),
             statement=job.clause.statement,
             case=job.recipe.id,
             check=job.clause.check,
@@ -201,11 +202,15 @@ class Runner:
     def _guarded(self, job: Job) -> Verdict:
         if any(fnmatchcase(job.clause.id, pattern) for pattern in self.selection.exclude):
             return Skipped("excluded on the command line")
+        if self._overruns >= OVERRUNS_AT_MOST:
+            return Skipped(f"not run: {self._overruns} cases before it ran past their time limit")
         try:
             with time_limit(self.time_limit):
                 subject = self._subject(job.dtype)
                 if isinstance(subject, Errored):
-                    return Skipped(f"not judged: the implementation fails everywhere in {job.dtype}")
+                    return Skipped(
+                        f"not judged: the implementation fails everywhere in {job.dtype}"
+                    )
                 state = subject.global_state()
                 try:
                     return self._verdict(subject, job)
@@ -214,7 +219,8 @@ class Runner:
         except KeyboardInterrupt:
             raise
         except BaseException as error:
-            return _errored(error)
+            self._overruns += isinstance(error, TimeLimitExceeded)
+            return errored(error)
 
     def _verdict(self, subject: BoundSubject, job: Job) -> Verdict:
         check = self._checks[job.clause.check]
@@ -240,17 +246,19 @@ class Runner:
             except UsageError:
                 raise
             except BaseException as error:
-                self._subjects[dtype] = _errored(error)
+                self._subjects[dtype] = errored(error)
                 raise
         return self._subjects[dtype]
 
     def _deviation(self, job: Job, verdict: Verdict) -> str:
         if not isinstance(verdict, Failed | Inconclusive):
             return ""
-        for deviation in self._deviations:
+        for deviation in self.deviations:
             if covers(deviation, job.clause.id, job.recipe.id, job.dtype):
-                return f"{deviation.reason} ({deviation.link})" if deviation.link else (
-                    deviation.reason
+                return (
+                    f"{deviation.reason} ({deviation.link})"
+                    if deviation.link
+                    else (deviation.reason)
                 )
         return ""
 
@@ -280,13 +288,11 @@ class Runner:
 
 
 def stale_deviations(
-    implementation: Implementation, records: Sequence[Record]
+    name: str, deviations: Sequence[Deviation], records: Sequence[Record]
 ) -> tuple[str, ...]:
-    """Declared deviations that were looked for and not seen: a library may have mended them."""
+    """Known deviations that were looked for and not seen: a library may have mended them."""
     notes = []
-    for deviation in implementation.deviations:
-        if not holds(deviation.when):
-            continue
+    for deviation in deviations:
         asked = [
             record
             for record in records
@@ -295,7 +301,7 @@ def stale_deviations(
         ]
         if asked and not any(record.deviation for record in asked):
             notes.append(
-                f"{implementation.name}: the known deviation from {deviation.clause} is no longer "
+                f"{name}: the known deviation from {deviation.clause} is no longer "
                 f"seen: {deviation.reason}"
             )
     return tuple(notes)
@@ -350,7 +356,7 @@ def time_limit(seconds: float) -> Iterator[None]:
         signal.signal(signal.SIGALRM, previous)
 
 
-def _errored(error: BaseException) -> Errored:
+def errored(error: BaseException) -> Errored:
     """The exception as an outcome; the traceback starts where the user's code does."""
     summary = traceback.TracebackException.from_exception(error)
     frames = summary.stack

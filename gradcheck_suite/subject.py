@@ -167,9 +167,7 @@ class BoundSubject:
         self._forward_and_backward(case)
         after = self.global_state()
         self.restore_state(before)
-        return {
-            name: (before[name], after[name]) for name in before if before[name] != after[name]
-        }
+        return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
     def global_state(self) -> dict[str, Any]:
         return {**process_state.capture(), **self.backend.global_state()}

@@ -67,9 +67,7 @@ class NumPyBackend:
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> Any:
         raise Unsupported(_REMEDY)
 
-    def hvp(
-        self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays
-    ) -> Any:
+    def hvp(self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays) -> Any:
         raise Unsupported(_REMEDY)
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -75,6 +75,7 @@ IMPLEMENTATIONS = (
         softmax_nll,
         backend="numpy",
         gradient="returned",
+        dialect={"out_of_range": "raise"},
         description="plain NumPy that returns (loss, gradient)",
     ),
 )

@@ -37,6 +37,7 @@ IMPLEMENTATIONS = (
         backend="numpy",
         gradient="returned",
         targets=("index", "probabilities"),
+        dialect={"out_of_range": "raise"},
         requires=("scipy",),
         description="−Σ t·scipy.special.log_softmax(f), with softmax(f) − t beside it",
     ),

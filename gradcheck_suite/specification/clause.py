@@ -28,8 +28,7 @@ class Clause:
         cases: the recipes that exercise it, the most telling one first.
         origin: where the clause comes from: a derivation, a shipped bug.
         why: what went wrong in the world where it did not hold.
-        choice: the dialect's choice it is held to, where a backend's own indexing decides what
-            an undeclared implementation does: advice there until it is declared.
+        choice: the dialect's choice it is held to; advice for who has not declared it.
     """
 
     id: str
@@ -41,13 +40,13 @@ class Clause:
     why: str = ""
     choice: str = ""
 
-    def level_for(self, dialect: Mapping[str, str], backend: str) -> Level:
-        """``SHOULD`` for an undeclared choice that NumPy's and JAX's indexing makes for the user.
+    def level_for(self, declared: Mapping[str, str]) -> Level:
+        """``SHOULD`` for a choice that indexing makes for who did not: advice until declared.
 
-        A negative index wraps there and nothing raises; PyTorch's indexing raises.
+        An index of −1 wraps in NumPy's, PyTorch's and JAX's indexing alike, and so it does in
+        every loss that is written with it.
         """
-        advice = self.choice and self.choice not in dialect and backend != "torch"
-        return "SHOULD" if advice else self.level
+        return "SHOULD" if self.choice and self.choice not in declared else self.level
 
     @property
     def family(self) -> str:
@@ -76,7 +75,5 @@ def select(patterns: str | tuple[str, ...] = "*") -> tuple[Clause, ...]:
                 "(gradcheck-suite list clauses)"
             )
     return tuple(
-        clause
-        for clause in clauses()
-        if any(fnmatchcase(clause.id, pattern) for pattern in wanted)
+        clause for clause in clauses() if any(fnmatchcase(clause.id, pattern) for pattern in wanted)
     )

@@ -193,9 +193,7 @@ def _offset(rng: np.random.Generator, rows: int, classes: int, targets: object) 
     return rng.standard_normal((rows, classes)) + offsets
 
 
-def _seed_example(
-    rng: np.random.Generator, rows: int, classes: int, targets: object
-) -> FloatArray:
+def _seed_example(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
     """The seed's: four logits, one observation of class 3 (index 2); nothing is drawn."""
     return np.array([[1.0, 2.0, 0.5, -1.0]])
 

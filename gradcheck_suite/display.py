@@ -1,0 +1,228 @@
+"""What a person sees in a terminal: progress, tables, stories. Rich draws it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from gradcheck_suite.outcome import Record, Run, Status
+from gradcheck_suite.story import tell
+
+STYLES = {
+    Status.PASSED: "green",
+    Status.FAILED: "bold red",
+    Status.INCONCLUSIVE: "yellow",
+    Status.SKIPPED: "dim",
+    Status.ERRORED: "bold magenta",
+}
+_PLAIN_EVERY = 5.0  # seconds between progress lines where there is no terminal
+
+
+class Meter:
+    """Counts finished cases: a live bar on a terminal, a line now and then elsewhere."""
+
+    def __init__(self, console: Console, title: str, progress: Progress | None) -> None:
+        self._console, self._title, self._progress = console, title, progress
+        self._task = None if progress is None else progress.add_task(title, total=None, bad="")
+        self._total, self._done, self._bad = 0, 0, 0
+        self._spoke = time.monotonic()
+
+    def plan(self, total: int) -> None:
+        self._total = total
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
+    def advance(self, record: Record) -> None:
+        self._done += 1
+        self._bad += record.decides()
+        if self._progress is not None and self._task is not None:
+            bad = f"[bold red]{self._bad} failing[/]" if self._bad else ""
+            self._progress.update(self._task, advance=1, bad=bad)
+        elif time.monotonic() - self._spoke > _PLAIN_EVERY:
+            self._spoke = time.monotonic()
+            self._console.print(f"{self._title}: {self._done} of {self._total} cases")
+
+
+@contextmanager
+def meter(console: Console, title: str) -> Iterator[Meter]:
+    """A meter for one implementation; its bar vanishes when it is done."""
+    if not console.is_terminal:
+        yield Meter(console, title, None)
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[bad]}"),
+    )
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield Meter(console, title, progress)
+
+
+def show_run(console: Console, run: Run, *, stories_at_most: int = 10) -> None:
+    """Stories of what failed, known deviations, advice, and the table of one implementation."""
+    failures = run.failures
+    for record in _telling(failures)[:stories_at_most]:
+        console.print(story(record, console.width))
+        console.print()
+    hidden = len(failures) - min(len(failures), stories_at_most)
+    if hidden > 0:
+        console.print(f"… and {hidden} more that failed (--report FILE has them all)\n")
+    console.print(family_table(run))
+    _show_deviations(console, run.outcomes)
+    _show_advice(console, run)
+    _show_skips(console, run.outcomes)
+    for note in run.notes:
+        console.print(Text(f"note: {note}", style="yellow"))
+
+
+def story(record: Record, width: int) -> Text:
+    text = Text(tell(record, width=min(width, 120)))
+    text.highlight_regex(r"^[A-Z]+", STYLES[record.status])
+    text.highlight_regex(r"(?m)^  [a-z]+ ", "dim")
+    return text
+
+
+def family_table(run: Run) -> Table:
+    """Families by status, with the largest error / bound and the time."""
+    first = run.outcomes[0]
+    table = Table(
+        title=f"{first.implementation}  [{first.backend}, {first.device}]",
+        title_justify="left",
+        title_style="bold",
+        show_footer=True,
+        box=None,
+        padding=(0, 1),
+        header_style="dim",
+    )
+    counts = run.counts()
+    table.add_column("family", footer="all")
+    for status in Status:
+        total = counts[status]
+        style = STYLES[status] if total else "dim"
+        table.add_column(
+            status.value, justify="right", footer=Text(_count(total), style=style)
+        )
+    table.add_column("error/bound", justify="right", footer=_margin(run.outcomes))
+    table.add_column("s", justify="right", footer=_seconds(run.outcomes))
+    for family, records in by_family(run.outcomes).items():
+        cells = []
+        for status in Status:
+            number = sum(record.status is status for record in records)
+            known = sum(record.status is status and bool(record.deviation) for record in records)
+            advice = _is_advice(run, records, status)
+            style = "yellow" if number and (known == number or advice) else STYLES[status]
+            cells.append(Text(_count(number), style=style))
+        table.add_row(family, *cells, _margin(records), _seconds(records))
+    return table
+
+
+def overview(runs: Sequence[Run]) -> Table:
+    """One line per implementation."""
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("implementation")
+    table.add_column("verdict")
+    for status in Status:
+        table.add_column(status.value, justify="right")
+    table.add_column("s", justify="right")
+    for run in runs:
+        if not run.outcomes:
+            continue
+        counts = run.counts()
+        verdict = Text("passed", "bold green") if run.passed else Text("FAILED", "bold red")
+        cells = [
+            Text(_count(counts[status]), STYLES[status] if counts[status] else "") for status in Status
+        ]
+        table.add_row(run.outcomes[0].implementation, verdict, *cells, _seconds(run.outcomes))
+    return table
+
+
+def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:
+    families: dict[str, list[Record]] = {}
+    for record in records:
+        families.setdefault(record.family, []).append(record)
+    return dict(sorted(families.items()))
+
+
+def _telling(failures: Sequence[Record]) -> list[Record]:
+    """One story per clause first: ten stories should tell of ten mistakes."""
+    seen: set[str] = set()
+    first = [r for r in failures if not (r.clause in seen or seen.add(r.clause))]  # type: ignore[func-returns-value]
+    return first + [record for record in failures if record not in first]
+
+
+def _show_deviations(console: Console, records: Sequence[Record]) -> None:
+    known: dict[tuple[str, str], int] = {}
+    for record in records:
+        if record.deviation:
+            key = (record.clause, record.deviation)
+            known[key] = known.get(key, 0) + 1
+    for (clause, reason), number in known.items():
+        console.print(
+            Text(f"known deviation from {clause} ({_cases(number)}): {reason}", style="yellow")
+        )
+    dialect = records[0].dialect
+    if dialect:
+        declared = ", ".join(f"{name}={value}" for name, value in dialect.items())
+        console.print(Text(f"declared dialect: {declared}", style="dim"))
+
+
+def _show_advice(console: Console, run: Run) -> None:
+    """SHOULD clauses that failed and do not count."""
+    advice: dict[str, list[Record]] = {}
+    for record in run.outcomes:
+        if record.decides(strict=True) and not record.decides(strict=run.strict):
+            advice.setdefault(record.clause, []).append(record)
+    for clause, records in advice.items():
+        console.print(
+            Text(f"advice, {clause} ({_cases(len(records))}): {records[0].reason}", style="yellow")
+        )
+
+
+def _show_skips(console: Console, records: Sequence[Record]) -> None:
+    reasons: dict[str, int] = {}
+    for record in records:
+        if record.status is Status.SKIPPED:
+            reasons[record.reason] = reasons.get(record.reason, 0) + 1
+    ordered = sorted(reasons.items(), key=lambda pair: -pair[1])
+    for reason, number in ordered[:5]:
+        console.print(Text(f"skipped {_cases(number)}: {reason}", style="dim"))
+    if len(ordered) > 5:
+        rest = sum(number for _, number in ordered[5:])
+        console.print(Text(f"skipped {_cases(rest)} for {len(ordered) - 5} other reasons", "dim"))
+
+
+def _is_advice(run: Run, records: Sequence[Record], status: Status) -> bool:
+    """Whether every bad outcome of a status in a family is one that does not decide."""
+    if status not in (Status.FAILED, Status.INCONCLUSIVE):
+        return False
+    return not any(r.status is status and r.decides(strict=run.strict) for r in records)
+
+
+def _cases(number: int) -> str:
+    return f"{number} case" if number == 1 else f"{number} cases"
+
+
+def _count(number: int) -> str:
+    return str(number) if number else "·"
+
+
+def _margin(records: Sequence[Record]) -> str:
+    """The largest error / bound among the cases that passed."""
+    margins = [
+        record.inequality.margin
+        for record in records
+        if record.inequality is not None and record.status is Status.PASSED
+    ]
+    return f"{max(margins):.2f}" if margins else ""
+
+
+def _seconds(records: Sequence[Record]) -> str:
+    return f"{sum(record.seconds for record in records):.1f}"

@@ -1,0 +1,100 @@
+"""Records as JSON values and back: what crosses from a worker process, and what a report holds.
+
+NaN and infinities are written as the strings ``"NaN"``, ``"Infinity"``, ``"-Infinity"``, so that
+every line is strict JSON.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+from gradcheck_suite.outcome import (
+    Errored,
+    Failed,
+    Inconclusive,
+    Inequality,
+    Passed,
+    Record,
+    Skipped,
+    Verdict,
+)
+
+_VERDICTS = {kind.status.value: kind for kind in (Passed, Failed, Inconclusive, Skipped, Errored)}
+_NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+
+
+def encode(record: Record) -> dict[str, Any]:
+    """The record as JSON-able values; ``status`` says which kind of verdict it holds."""
+    encoded = {
+        field.name: _value(getattr(record, field.name))
+        for field in fields(record)
+        if field.name != "verdict"
+    }
+    encoded["status"] = record.status.value
+    encoded["verdict"] = _encode_verdict(record.verdict)
+    return encoded
+
+
+def decode(encoded: Mapping[str, Any]) -> Record:
+    """The record that ``encode`` was given.
+
+    Raises:
+        ValueError: it is no such record; the message says what is missing or unknown.
+    """
+    try:
+        values = dict(encoded)
+        kind = _VERDICTS[values.pop("status")]
+        verdict = _decode_verdict(kind, values.pop("verdict"))
+        values["warnings"] = tuple(values["warnings"])
+        values["seconds"] = _number(values["seconds"])
+        return Record(verdict=verdict, **values)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"record: not a record of this version: {error!r}") from error
+
+
+def _encode_verdict(verdict: Verdict) -> dict[str, Any]:
+    encoded: dict[str, Any] = {}
+    for field in fields(verdict):
+        value = getattr(verdict, field.name)
+        if isinstance(value, Inequality):
+            value = {part.name: _value(getattr(value, part.name)) for part in fields(value)}
+        encoded[field.name] = _value(value)
+    return encoded
+
+
+def _decode_verdict(kind: Any, encoded: Mapping[str, Any]) -> Verdict:
+    values = dict(encoded)
+    inequality = values.get("inequality")
+    if inequality is not None:
+        values["inequality"] = Inequality(
+            inequality["quantity"],
+            _number(inequality["error"]),
+            _number(inequality["tolerance"]),
+            tuple((label, _number(value)) for label, value in inequality["terms"]),
+        )
+    for name in ("resolution", "promised"):
+        if values.get(name) is not None:
+            values[name] = _number(values[name])
+    if "sides" in values:
+        values["sides"] = tuple((name, text) for name, text in values["sides"])
+    if "index" in values:
+        values["index"] = tuple(values["index"])
+    verdict: Verdict = kind(**values)
+    return verdict
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    if isinstance(value, tuple | list):
+        return [_value(part) for part in value]
+    if isinstance(value, Mapping):
+        return {str(key): _value(part) for key, part in value.items()}
+    return value
+
+
+def _number(value: Any) -> float:
+    return _NON_FINITE[value] if isinstance(value, str) else float(value)

@@ -1,0 +1,1 @@
+"""Report formats: one file per format, each exporting ``REPORTS``. They read outcomes only."""

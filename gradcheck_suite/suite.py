@@ -1,0 +1,200 @@
+"""``gs.conformance``: judges one implementation against the specification."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from gradcheck_suite import addresses, backends, provenance
+from gradcheck_suite.errors import UsageError
+from gradcheck_suite.implementation import Deviation, Implementation
+from gradcheck_suite.orders import Order
+from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.runner import (
+    DEFAULT_SEED,
+    DEFAULT_TIME_LIMIT,
+    Runner,
+    Selection,
+    stale_deviations,
+)
+from gradcheck_suite.supervisor import Supervisor
+
+Patterns = str | Sequence[str]
+
+
+def conformance(
+    loss: Implementation | Callable[..., Any] | str,
+    *,
+    backend: str = "",
+    dtypes: Sequence[str] | str = (),
+    device: str = "",
+    clauses: Patterns = "*",
+    exclude: Patterns = (),
+    cases: Patterns = "*",
+    dialect: Mapping[str, str] | None = None,
+    seed: int = DEFAULT_SEED,
+    strict: bool = False,
+    fail_fast: bool = False,
+    quick: bool = False,
+    jobs: int = 1,
+    isolate: bool | None = None,
+    time_limit: float = DEFAULT_TIME_LIMIT,
+    on_plan: Callable[[int], None] | None = None,
+    on_record: Callable[[Record], None] | None = None,
+) -> Run:
+    """Judges a softmax negative log-likelihood against the specification, clause by clause.
+
+    The specification, for logits f (N, C) and effective targets τ_j = w_j((1−ε)t_j + ε/C):
+    value −Σ_j τ_j log p_j, gradient u/den · (Σ_j τ_j · p − τ); see
+    ``gradcheck_suite.specification.softmax_nll``. Values and gradients are held to
+    forward-error bounds of a stable algorithm (docs/bounds.md), and the gradient to the
+    finite difference of the implementation's own value.
+
+    Args:
+        loss: a function ``loss(logits, targets, *, weight, ignore_index, label_smoothing,
+            reduction)`` or any subset of those keywords; a ``gs.Implementation``; or a shipped
+            name or ``"package.module:attribute"``. Logits have shape (N, C), targets (N,) or
+            (N, C); the result has shape (N,) under ``reduction="none"``, else ().
+        backend: ``numpy``, ``torch``, ``jax``; seen from the function's module if not given.
+        dtypes: for example ``("float64",)``; default the implementation's own, else float64
+            and float32.
+        device: ``cpu``, ``cuda:0``; default the backend's first.
+        clauses: patterns of clause ids, such as ``"gradient.*"``.
+        exclude: patterns of clause ids to leave out; shown as skipped.
+        cases: patterns of case ids.
+        dialect: choices where honest libraries differ, such as ``{"mean_index": "valid"}``.
+        seed: seed of every case; each outcome carries it.
+        strict: SHOULD clauses count.
+        fail_fast: stop at the first failure.
+        quick: only the most telling case of each clause, in the first dtype.
+        jobs: worker processes; more than one implies ``isolate``.
+        isolate: judge in a process of its own, which may crash or hang without harm. Default:
+            where ``loss`` is given by name. A function can be isolated if it is importable.
+        time_limit: seconds for one case.
+        on_plan: called with the number of cases before the first.
+        on_record: called with every outcome as it finishes.
+
+    Returns:
+        A ``Run``: ``.passed``, ``.failures``, ``.outcomes``, ``.write(path)``; true if it passed.
+
+    Raises:
+        UsageError: an argument does not make sense; the message says which and the remedy.
+        BackendUnavailable: the backend's framework is not installed or does not import.
+    """
+    selection = Selection(
+        clauses=_patterns(clauses),
+        exclude=_patterns(exclude),
+        cases=_patterns(cases),
+        dtypes=_patterns(dtypes),
+        quick=quick,
+        seed=seed,
+    )
+    settings = {"time_limit": time_limit, "device": device}
+    by_name = isinstance(loss, str)
+    if isolate is None:
+        isolate = by_name or jobs > 1
+    if isolate:
+        order = Order(
+            _importable(loss), backend, dialect=dict(dialect or {}), selection=selection, **settings
+        )
+        source: _Source = _Isolated(order, jobs)
+    else:
+        implementation = addresses.resolve(loss, backend=backend, dialect=dialect)
+        address = loss if isinstance(loss, str) else _address(loss)
+        runner = Runner(
+            implementation,
+            backends.load(implementation.backend),
+            selection=selection,
+            address=address,
+            **settings,
+        )
+        source = _InProcess(runner)
+    return _collect(source, strict, fail_fast, selection, on_plan, on_record)
+
+
+class _InProcess:
+    """Records from a runner in this process."""
+
+    def __init__(self, runner: Runner) -> None:
+        self.runner = runner
+
+    def records(self, on_plan: Callable[[int], None] | None) -> Any:
+        if on_plan is not None:
+            on_plan(len(self.runner.jobs))
+        yield from enumerate(self.runner.run())
+
+    def known(self) -> tuple[str, tuple[Deviation, ...]]:
+        return self.runner.implementation.name, self.runner.deviations
+
+
+class _Isolated:
+    """Records from worker processes."""
+
+    def __init__(self, order: Order, jobs: int) -> None:
+        self.supervisor = Supervisor(order, jobs=jobs)
+
+    def records(self, on_plan: Callable[[int], None] | None) -> Any:
+        yield from self.supervisor.run(on_plan)
+
+    def known(self) -> tuple[str, tuple[Deviation, ...]]:
+        greeting = self.supervisor.greeting
+        deviations = tuple(Deviation(**each) for each in greeting.get("deviations", ()))
+        return greeting.get("implementation", self.supervisor.order.address), deviations
+
+
+_Source = _InProcess | _Isolated
+
+
+def _collect(
+    source: _Source,
+    strict: bool,
+    fail_fast: bool,
+    selection: Selection,
+    on_plan: Callable[[int], None] | None,
+    on_record: Callable[[Record], None] | None,
+) -> Run:
+    start = time.perf_counter()
+    found: list[tuple[int, Record]] = []
+    stream = source.records(on_plan)
+    try:
+        for index, record in stream:
+            found.append((index, record))
+            if on_record is not None:
+                on_record(record)
+            if fail_fast and record.decides(strict=strict):
+                break
+    finally:
+        stream.close()
+    outcomes = tuple(record for _, record in sorted(found, key=lambda pair: pair[0]))
+    name, deviations = source.known()
+    return Run(
+        outcomes,
+        provenance.collect(
+            seed=selection.seed,
+            quick=selection.quick,
+            strict=strict,
+            seconds=round(time.perf_counter() - start, 3),
+        ),
+        strict=strict,
+        notes=stale_deviations(name, deviations, outcomes),
+    )
+
+
+def _patterns(given: Patterns) -> tuple[str, ...]:
+    return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _importable(loss: Implementation | Callable[..., Any] | str) -> str:
+    address = loss if isinstance(loss, str) else _address(loss)
+    if not address:
+        raise UsageError(
+            "isolate: a function can be judged in its own process only if it can be imported "
+            "there; put it in a module, give 'package.module:attribute', or isolate=False"
+        )
+    return address
+
+
+def _address(loss: Implementation | Callable[..., Any]) -> str:
+    """Where the loss can be loaded from again; empty for a lambda or an Implementation value."""
+    return "" if isinstance(loss, Implementation) else addresses.address_of(loss)

@@ -1,0 +1,80 @@
+"""The worker: runs an order in a process of its own and streams records as JSON lines.
+
+What can kill a process (a segmentation fault, a device-side assert, a hang inside a kernel)
+kills this one; the supervisor learns from the last line which case it was.
+
+Protocol: one JSON object on standard input, ``{"order": …, "share": [k, n], "done": […]}``: the
+worker runs the jobs k, k + n, k + 2n … that are not done. On what was standard output, one
+object per line: a ``Greeting``'s fields, then ``{"start": i}`` and ``{"index": i, "record": …}`` for
+every job, then ``{"finished": true}``; or ``{"refused": message}`` or ``{"broken": …}``.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import sys
+from dataclasses import asdict
+from typing import Any, TextIO
+
+from gradcheck_suite import record_json
+from gradcheck_suite.errors import BackendUnavailable, UsageError
+from gradcheck_suite.orders import Order
+from gradcheck_suite.runner import Runner, errored
+
+
+def main() -> int:
+    request = json.load(sys.stdin)
+    channel = _private_channel()
+    faulthandler.enable(sys.__stderr__ or sys.stderr)
+    try:
+        runner = Order.decode(request["order"]).runner()
+    except (UsageError, BackendUnavailable) as error:
+        _say(channel, {"refused": str(error)})
+        return 2
+    except BaseException as error:  # the user's module may raise anything while it is imported
+        verdict = errored(error)
+        _say(channel, {"broken": verdict.reason, "traceback": verdict.traceback})
+        return 2
+    _say(channel, greeting(runner))
+    first, step = request["share"]
+    done = set(request["done"])
+    for index in range(first, len(runner.jobs), step):
+        if index in done:
+            continue
+        _say(channel, {"start": index})
+        record = runner.judge(runner.jobs[index])
+        _say(channel, {"index": index, "record": record_json.encode(record)})
+    _say(channel, {"finished": True})
+    return 0
+
+
+def greeting(runner: Runner) -> dict[str, Any]:
+    """What the supervisor needs to know before the first record."""
+    implementation = runner.implementation
+    return {
+        "jobs": [job.id for job in runner.jobs],
+        "implementation": implementation.name,
+        "backend": runner.backend.name,
+        "version": runner.backend.version(),
+        "device": runner.device,
+        "dialect": dict(implementation.dialect),
+        "deviations": [asdict(deviation) for deviation in runner.deviations],
+    }
+
+
+def _private_channel() -> TextIO:
+    """What was standard output; whatever the code under test prints goes to stderr now."""
+    channel = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+    return channel
+
+
+def _say(channel: TextIO, message: dict[str, Any]) -> None:
+    channel.write(json.dumps(message, allow_nan=False) + "\n")
+    channel.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
