@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gradcheck_suite.suite import conformance
     from gradcheck_suite.engine import Result, assert_gradients, gradcheck
     from gradcheck_suite.errors import BackendUnavailable, GradientError, UsageError
     from gradcheck_suite.implementation import Deviation, Implementation
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
         Skipped,
         Status,
     )
+    from gradcheck_suite.suite import conformance
 
 _HOME = {
     "BackendUnavailable": "errors",

@@ -57,7 +57,7 @@ def resolve(
     return replace(found, backend=backend or found.backend or _seen_backend(found))
 
 
-def load(address: str) -> Callable[..., Any]:
+def load(address: str) -> Any:
     """The object at ``package.module:attribute`` or ``path/to/file.py:attribute``.
 
     Raises:
@@ -124,7 +124,8 @@ def _module(name: str) -> Any:
         if not path.is_file():
             raise UsageError(f"implementation: there is no file {name}")
         spec = importlib.util.spec_from_file_location(path.stem, path)
-        assert spec is not None and spec.loader is not None
+        assert spec is not None
+        assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
         sys.modules.setdefault(path.stem, module)
         sys.path.insert(0, str(path.parent))

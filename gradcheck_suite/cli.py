@@ -6,9 +6,8 @@ import inspect
 import sys
 import textwrap
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from importlib import metadata
-from pathlib import Path
+from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import click
@@ -19,19 +18,17 @@ from rich.text import Text
 from gradcheck_suite import addresses, backends, discovery, display, provenance
 from gradcheck_suite.errors import BackendUnavailable, UsageError
 from gradcheck_suite.implementation import Implementation
-from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.outcome import Run
 from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT, checks
 from gradcheck_suite.specification.clause import clauses, select
 from gradcheck_suite.specification.dialect import CHOICES
 from gradcheck_suite.suite import conformance
 
-MULTIPLE = {"multiple": True}
-
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(provenance.version(), prog_name="gradcheck-suite")
 def cli() -> None:
-    """Checks derivatives, and judges softmax cross-entropy losses clause by clause.
+    r"""Checks derivatives, and judges softmax cross-entropy losses clause by clause.
 
     \b
     gradcheck-suite run                                  what ships and is installed
@@ -54,18 +51,22 @@ class Target:
 @click.argument("implementations", metavar="[IMPLEMENTATION]...", nargs=-1)
 @click.option("--backend", default="", help="numpy, torch, jax; seen from the module if not given.")
 @click.option("--device", default="", help="cpu, cuda:0, …; default the backend's first.")
-@click.option("--dtype", "dtypes", help="float64, float32, float16, bfloat16; repeatable.", **MULTIPLE)
-@click.option("--clause", "patterns", help="Only these clauses, e.g. 'gradient.*'.", **MULTIPLE)
-@click.option("--exclude", help="Leave these clauses out; shown as skipped.", **MULTIPLE)
-@click.option("--case", "cases", help="Only these cases, by pattern of their id.", **MULTIPLE)
-@click.option("--dialect", help="A declared choice NAME=VALUE (list dialects).", **MULTIPLE)
+@click.option(
+    "--dtype", "dtypes", help="float64, float32, float16, bfloat16; repeatable.", multiple=True
+)
+@click.option("--clause", "patterns", help="Only these clauses, e.g. 'gradient.*'.", multiple=True)
+@click.option("--exclude", help="Leave these clauses out; shown as skipped.", multiple=True)
+@click.option("--case", "cases", help="Only these cases, by pattern of their id.", multiple=True)
+@click.option("--dialect", help="A declared choice NAME=VALUE (list dialects).", multiple=True)
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of every case.")
 @click.option("--jobs", default=1, show_default=True, help="Worker processes.")
 @click.option("--time-limit", default=DEFAULT_TIME_LIMIT, show_default=True, help="Seconds a case.")
 @click.option("-x", "--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--quick", is_flag=True, help="The most telling case of each clause, one dtype.")
 @click.option("--strict", is_flag=True, help="SHOULD clauses count.")
-@click.option("--report", "reports", help="Write a report; the suffix is the format.", **MULTIPLE)
+@click.option(
+    "--report", "reports", help="Write a report; the suffix is the format.", multiple=True
+)
 def run(
     implementations: tuple[str, ...],
     backend: str,
@@ -74,7 +75,7 @@ def run(
     quick: bool,
     **options: Any,
 ) -> None:
-    """Judge implementations against the specification.
+    r"""Judge implementations against the specification.
 
     IMPLEMENTATION is a name that ships (see list), package.module:attribute, or
     path/to/file.py:attribute. Without one, what ships for NumPy is judged in full and what
@@ -85,7 +86,7 @@ def run(
     """
     console = Console()
     for path in reports:
-        _usage(lambda path=path: discovery.report_format(path))  # before the work, not after it
+        _usage(partial(discovery.report_format, path))  # before the work, not after it
     runs = []
     for target in _usage(lambda: _targets(implementations, backend, quick)):
         runs.append(_judge(console, target, fail_fast=fail_fast, **options))
@@ -114,9 +115,7 @@ def _targets(names: tuple[str, ...], backend: str, quick: bool) -> tuple[Target,
 
 def _missing(implementation: Implementation) -> tuple[str, ...]:
     """The distributions an implementation needs and that are not installed."""
-    return tuple(
-        name for name in implementation.requires if provenance.version(name) == "unknown"
-    )
+    return tuple(name for name in implementation.requires if provenance.version(name) == "unknown")
 
 
 def _judge(
@@ -130,7 +129,7 @@ def _judge(
 ) -> Run:
     title = target.name + (" (quick)" if target.quick else "")
     with display.meter(console, title) as meter:
-        found = _usage(
+        found: Run = _usage(
             lambda: conformance(
                 target.name,
                 backend=target.backend,
@@ -172,7 +171,7 @@ def _conclude(console: Console, runs: list[Run], reports: tuple[str, ...], stric
 @click.argument("implementation")
 @click.option("--backend", default="", help="numpy, torch, jax; seen from the module if not given.")
 @click.option("--device", default="", help="cpu, cuda:0, …")
-@click.option("--dialect", help="A declared choice NAME=VALUE.", **MULTIPLE)
+@click.option("--dialect", help="A declared choice NAME=VALUE.", multiple=True)
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of the case.")
 @click.option("--time-limit", default=DEFAULT_TIME_LIMIT, show_default=True, help="Seconds.")
 def replay(address: str, implementation: str, dialect: tuple[str, ...], **options: Any) -> None:
@@ -333,7 +332,9 @@ def _choices(given: tuple[str, ...]) -> dict[str, str]:
     for text in given:
         name, separator, value = text.partition("=")
         if not separator:
-            raise UsageError(f"--dialect: {text!r} is no NAME=VALUE (gradcheck-suite list dialects)")
+            raise UsageError(
+                f"--dialect: {text!r} is no NAME=VALUE (gradcheck-suite list dialects)"
+            )
         choices[name] = value
     return choices
 

@@ -21,6 +21,7 @@ STYLES = {
     Status.SKIPPED: "dim",
     Status.ERRORED: "bold magenta",
 }
+_SHORT = dict(zip(Status, ("pass", "fail", "incon.", "skip", "error"), strict=True))
 _PLAIN_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 
@@ -66,15 +67,13 @@ def meter(console: Console, title: str) -> Iterator[Meter]:
         yield Meter(console, title, progress)
 
 
-def show_run(console: Console, run: Run, *, stories_at_most: int = 10) -> None:
+def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
     """Stories of what failed, known deviations, advice, and the table of one implementation."""
-    failures = run.failures
-    for record in _telling(failures)[:stories_at_most]:
+    failures = _telling(run.failures)
+    for record in failures[:stories_at_most]:
         console.print(story(record, console.width))
         console.print()
-    hidden = len(failures) - min(len(failures), stories_at_most)
-    if hidden > 0:
-        console.print(f"… and {hidden} more that failed (--report FILE has them all)\n")
+    _show_rest(console, failures[stories_at_most:])
     console.print(family_table(run))
     _show_deviations(console, run.outcomes)
     _show_advice(console, run)
@@ -84,6 +83,7 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 10) -> None:
 
 
 def story(record: Record, width: int) -> Text:
+    """The story of an outcome, coloured."""
     text = Text(tell(record, width=min(width, 120)))
     text.highlight_regex(r"^[A-Z]+", STYLES[record.status])
     text.highlight_regex(r"(?m)^  [a-z]+ ", "dim")
@@ -107,9 +107,7 @@ def family_table(run: Run) -> Table:
     for status in Status:
         total = counts[status]
         style = STYLES[status] if total else "dim"
-        table.add_column(
-            status.value, justify="right", footer=Text(_count(total), style=style)
-        )
+        table.add_column(status.value, justify="right", footer=Text(_count(total), style=style))
     table.add_column("error/bound", justify="right", footer=_margin(run.outcomes))
     table.add_column("s", justify="right", footer=_seconds(run.outcomes))
     for family, records in by_family(run.outcomes).items():
@@ -127,10 +125,10 @@ def family_table(run: Run) -> Table:
 def overview(runs: Sequence[Run]) -> Table:
     """One line per implementation."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("implementation")
-    table.add_column("verdict")
+    table.add_column("implementation", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
     for status in Status:
-        table.add_column(status.value, justify="right")
+        table.add_column(_SHORT[status], justify="right")
     table.add_column("s", justify="right")
     for run in runs:
         if not run.outcomes:
@@ -138,13 +136,15 @@ def overview(runs: Sequence[Run]) -> Table:
         counts = run.counts()
         verdict = Text("passed", "bold green") if run.passed else Text("FAILED", "bold red")
         cells = [
-            Text(_count(counts[status]), STYLES[status] if counts[status] else "") for status in Status
+            Text(_count(counts[status]), STYLES[status] if counts[status] else "")
+            for status in Status
         ]
         table.add_row(run.outcomes[0].implementation, verdict, *cells, _seconds(run.outcomes))
     return table
 
 
 def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Records by the family of their clause, families in alphabetical order."""
     families: dict[str, list[Record]] = {}
     for record in records:
         families.setdefault(record.family, []).append(record)
@@ -156,6 +156,20 @@ def _telling(failures: Sequence[Record]) -> list[Record]:
     seen: set[str] = set()
     first = [r for r in failures if not (r.clause in seen or seen.add(r.clause))]  # type: ignore[func-returns-value]
     return first + [record for record in failures if record not in first]
+
+
+def _show_rest(console: Console, failures: Sequence[Record]) -> None:
+    """The failures beyond the first stories: a line per clause."""
+    clauses: dict[str, list[Record]] = {}
+    for record in failures:
+        clauses.setdefault(record.clause, []).append(record)
+    for clause, records in clauses.items():
+        line = f"{records[0].status.upper()} {clause} ({_cases(len(records))}): {records[0].reason}"
+        text = Text(line, no_wrap=True, overflow="ellipsis")
+        text.highlight_regex(r"^[A-Z]+", STYLES[records[0].status])
+        console.print(text)
+    if clauses:
+        console.print("(all stories: --report FILE.md, or gradcheck-suite replay)\n")
 
 
 def _show_deviations(console: Console, records: Sequence[Record]) -> None:

@@ -1,4 +1,4 @@
-"""The errors this project raises on purpose. Each names the argument, what was given and the remedy."""
+"""The errors raised on purpose: each names the argument, what was given and the remedy."""
 
 from __future__ import annotations
 

@@ -45,7 +45,8 @@ class Implementation:
         loss: ``loss(logits, targets, *, weight, ignore_index, label_smoothing, reduction)``
             or any subset of those keywords. Logits have shape (N, C); targets are class
             indices (N,) or probabilities (N, C); the result has shape (N,) under
-            ``reduction="none"``, else ().
+            ``reduction="none"``, else (). Or an address ``"package.module:attribute"``, which
+            is loaded when it is used.
         backend: ``numpy``, ``torch``, ``jax`` or the name of a third party's backend.
         gradient: ``"autodiff"`` (the backend differentiates), ``"returned"`` (loss returns
             ``(value, gradient)``; under ``none`` the gradient is N×C with row i
@@ -71,7 +72,7 @@ class Implementation:
     """
 
     name: str
-    loss: Callable[..., Any] | None = None
+    loss: Callable[..., Any] | str | None = None
     backend: str = ""
     gradient: Gradient | Literal["infer"] = "infer"
     reductions: tuple[str, ...] | None = None

@@ -28,7 +28,7 @@ class Order:
     backend: str = ""
     device: str = ""
     dialect: Mapping[str, str] = field(default_factory=dict)
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     time_limit: float = DEFAULT_TIME_LIMIT
 
     def encode(self) -> dict[str, Any]:
@@ -37,7 +37,7 @@ class Order:
     @classmethod
     def decode(cls, encoded: Mapping[str, Any]) -> Order:
         values = dict(encoded)
-        chosen = {
+        chosen: dict[str, Any] = {
             name: tuple(value) if isinstance(value, list) else value
             for name, value in values.pop("selection").items()
         }

@@ -1,20 +1,23 @@
-"""Process-wide settings of Python and NumPy that code under test could change."""
+"""Process-wide settings that code under test could change: Python's, NumPy's, the backend's."""
 
 from __future__ import annotations
 
 import random
 import sys
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from gradcheck_suite.protocols import Backend
 
-def capture() -> dict[str, Any]:
+
+def capture(backend: Backend) -> dict[str, Any]:
     """The settings as they are now, by name."""
     name, keys, *rest = np.random.get_state(legacy=True)
-    options = np.get_printoptions()
+    options: dict[str, Any] = dict(np.get_printoptions())
     options.pop("override_repr", None)
     return {
         "random.getstate()": random.getstate(),
@@ -24,10 +27,11 @@ def capture() -> dict[str, Any]:
         "numpy.get_printoptions()": options,
         "warnings.filters": list(warnings.filters),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
+        **backend.global_state(),
     }
 
 
-def restore(state: Mapping[str, Any]) -> None:
+def restore(state: Mapping[str, Any], backend: Backend) -> None:
     """Puts back what ``capture`` returned."""
     random.setstate(state["random.getstate()"])
     name, keys, *rest = state["numpy.random.get_state()"]
@@ -37,3 +41,14 @@ def restore(state: Mapping[str, Any]) -> None:
     if list(warnings.filters) != state["warnings.filters"]:
         warnings.filters[:] = state["warnings.filters"]  # type: ignore[index]
     sys.setrecursionlimit(state["sys.getrecursionlimit()"])
+    backend.restore(state)
+
+
+@contextmanager
+def preserved(backend: Backend) -> Iterator[None]:
+    """A scope after which every setting is as it was, whatever happened inside."""
+    state = capture(backend)
+    try:
+        yield
+    finally:
+        restore(state, backend)

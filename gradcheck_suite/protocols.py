@@ -98,7 +98,7 @@ class Backend(Protocol):
         """The framework's process-wide settings that user code could change."""
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        """Puts back what ``global_state`` returned."""
+        """Puts back what ``global_state`` returned; other keys are not its own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,12 +141,17 @@ class Subject(Protocol):
     Everything goes in and comes out as NumPy float64, so a check knows no framework.
     """
 
-    name: str
     device: str
     dtype: str
     gradient_kind: str  # "autodiff", "returned", "function" or "none"
-    accumulation: str
     dialect: Any  # gradcheck_suite.specification.dialect.Dialect
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def accumulation(self) -> str:
+        """The dtype that it computes in."""
 
     def value(self, case: Case) -> FloatArray:
         """The loss: rows (N,) under ``none``, else a scalar ()."""

@@ -20,7 +20,7 @@ from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
-from gradcheck_suite import discovery
+from gradcheck_suite import discovery, process_state
 from gradcheck_suite.errors import TimeLimitExceeded, Unsupported, UsageError, WrongShape
 from gradcheck_suite.implementation import Deviation, Implementation
 from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipped, Verdict
@@ -40,11 +40,17 @@ _OWN_FOLDER = str(Path(__file__).parent)
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One question: a clause, one of its cases, a dtype."""
+    """One question: a clause, one of its cases, a dtype.
+
+    Attributes:
+        alternatives: cases that will do where the implementation does not take the first:
+            in a quick run, the clause's others.
+    """
 
     clause: Clause
     recipe: Recipe
     dtype: str
+    alternatives: tuple[Recipe, ...] = ()
 
     @property
     def id(self) -> str:
@@ -60,7 +66,7 @@ class Selection:
         exclude: patterns of clause ids left out (shown as excluded).
         cases: patterns of case ids.
         dtypes: dtypes; empty for the implementation's own.
-        quick: only the first case of each clause, in the first dtype.
+        quick: only the first case of each clause that applies, in the first dtype.
         seed: of every case.
     """
 
@@ -93,13 +99,14 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
     if selection.exclude:
         select(selection.exclude)  # a misspelt exclusion would exclude nothing in silence
     chosen = sorted(select(selection.clauses), key=lambda clause: by_name[clause.check].cost)
-    jobs = [
-        Job(clause, recipe, dtype)
-        for dtype in (dtypes[:1] if selection.quick else dtypes)
-        for clause in chosen
-        for recipe in (clause.cases[:1] if selection.quick else clause.cases)
-        if any(fnmatchcase(recipe.id, pattern) for pattern in selection.cases)
-    ]
+    jobs = []
+    for dtype in dtypes[:1] if selection.quick else dtypes:
+        for clause in chosen:
+            recipes = [each for each in clause.cases if _matches(each.id, selection.cases)]
+            if selection.quick and recipes:
+                jobs.append(Job(clause, recipes[0], dtype, tuple(recipes[1:])))
+            else:
+                jobs.extend(Job(clause, recipe, dtype) for recipe in recipes)
     if not jobs:
         raise UsageError(
             f"cases: {', '.join(selection.cases)} matches no case of {', '.join(selection.clauses)}"
@@ -158,7 +165,7 @@ class Runner:
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
-                verdict = self._guarded(job)
+                job, verdict = self._guarded(job)
         messages = dict.fromkeys(f"{w.category.__name__}: {w.message}" for w in caught)
         return self.record(
             job,
@@ -199,38 +206,47 @@ class Runner:
             output=output,
         )
 
-    def _guarded(self, job: Job) -> Verdict:
-        if any(fnmatchcase(job.clause.id, pattern) for pattern in self.selection.exclude):
-            return Skipped("excluded on the command line")
+    def _guarded(self, job: Job) -> tuple[Job, Verdict]:
+        """The job that was run (an alternative, maybe) and what came of it."""
+        if _matches(job.clause.id, self.selection.exclude):
+            return job, Skipped("excluded on request")
         if self._overruns >= OVERRUNS_AT_MOST:
-            return Skipped(f"not run: {self._overruns} cases before it ran past their time limit")
+            reason = f"not run: {self._overruns} cases before it ran past their time limit"
+            return job, Skipped(reason)
         try:
-            with time_limit(self.time_limit):
+            with time_limit(self.time_limit), process_state.preserved(self.backend):
                 subject = self._subject(job.dtype)
                 if isinstance(subject, Errored):
-                    return Skipped(
-                        f"not judged: the implementation fails everywhere in {job.dtype}"
-                    )
-                state = subject.global_state()
-                try:
-                    return self._verdict(subject, job)
-                finally:
-                    subject.restore_state(state)
+                    reason = f"not judged: the implementation fails everywhere in {job.dtype}"
+                    return job, Skipped(reason)
+                job = self._applicable(subject, job)
+                return job, self._verdict(subject, job)
         except KeyboardInterrupt:
             raise
         except BaseException as error:
             self._overruns += isinstance(error, TimeLimitExceeded)
-            return errored(error)
+            return job, errored(error)
+
+    def _applicable(self, subject: BoundSubject, job: Job) -> Job:
+        """The job with the first of its cases that the implementation takes."""
+        for recipe in (job.recipe, *job.alternatives):
+            candidate = Job(job.clause, recipe, job.dtype)
+            if not self._why_not(subject, candidate):
+                return candidate
+        return job
+
+    def _why_not(self, subject: BoundSubject, job: Job) -> str:
+        case = job.recipe.build(self.selection.seed, job.dtype)
+        reasons = (subject.supports(case, mode) for mode in self._checks[job.clause.check].needs)
+        return next((reason for reason in reasons if reason), "")
 
     def _verdict(self, subject: BoundSubject, job: Job) -> Verdict:
-        check = self._checks[job.clause.check]
+        reason = self._why_not(subject, job)
+        if reason:
+            return Skipped(reason)
         case = job.recipe.build(self.selection.seed, job.dtype)
-        for mode in check.needs:
-            reason = subject.supports(case, mode)
-            if reason:
-                return Skipped(reason)
         try:
-            return check.run(subject, case)
+            return self._checks[job.clause.check].run(subject, case)
         except Unsupported as error:
             return Skipped(str(error))
         except WrongShape as error:
@@ -285,6 +301,10 @@ class Runner:
         if ":" not in self.address:
             return {}
         return dict(self.implementation.dialect)
+
+
+def _matches(name: str, patterns: Sequence[str]) -> bool:
+    return any(fnmatchcase(name, pattern) for pattern in patterns)
 
 
 def stale_deviations(

@@ -1,4 +1,4 @@
-"""A record as text: what failed, where, by which inequality, what it looks like, how to see it again."""
+"""A record as text: what failed, where, by which inequality, and how to see it again."""
 
 from __future__ import annotations
 

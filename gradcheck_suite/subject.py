@@ -8,8 +8,8 @@ with N ≠ C, and what raises is not supported.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -47,8 +47,9 @@ class BoundSubject:
     loss: Callable[..., Any] | None
     keywords: frozenset[str] | None  # None: takes any keyword
     gradient_kind: str = ""
-    _reasons: dict[tuple[Any, ...], str] = field(default_factory=dict)
+    _least: Case | None = None
     _own_reduction: str = ""
+    _reasons: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -89,9 +90,7 @@ class BoundSubject:
                 return self._autodiff_gradients(case, targets=targets)
             return self._given_gradients(case)
 
-    def jvp(
-        self, case: Case, tangent: npt.ArrayLike, *, target_tangent: npt.ArrayLike | None = None
-    ) -> tuple[FloatArray, FloatArray]:
+    def jvp(self, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Value, and its derivative along ``tangent`` in the logits, by forward mode."""
         self._require_autodiff()
         with self.backend.precision(case.dtype):
@@ -160,23 +159,13 @@ class BoundSubject:
         and those may add warnings filters. What the code under test changes, it changes
         again.
         """
-        first = self.global_state()
+        with process_state.preserved(self.backend):
+            self._forward_and_backward(case)
+        before = process_state.capture(self.backend)
         self._forward_and_backward(case)
-        self.restore_state(first)
-        before = self.global_state()
-        self._forward_and_backward(case)
-        after = self.global_state()
-        self.restore_state(before)
+        after = process_state.capture(self.backend)
+        process_state.restore(before, self.backend)
         return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
-
-    def global_state(self) -> dict[str, Any]:
-        return {**process_state.capture(), **self.backend.global_state()}
-
-    def restore_state(self, state: Mapping[str, Any]) -> None:
-        process_state.restore(state)
-        self.backend.restore(
-            {name: state[name] for name in self.backend.global_state() if name in state}
-        )
 
     def _forward_and_backward(self, case: Case) -> None:
         self.value(case)
@@ -235,8 +224,6 @@ class BoundSubject:
         What is declared is not tried: there a raise is an error and not an answer.
         """
         probe = Recipe(
-            rows=3,
-            classes=4,
             reduction=case.options.reduction,
             targets=case.target_kind,
             weight="weight" in case.options.used(),
@@ -270,14 +257,14 @@ class BoundSubject:
 
     def _is_least(self, case: Case, mode: str) -> bool:
         """One reduction and one kind of target is the least: a raise there is an error."""
+        least = self._least
         return (
-            mode not in ("forward", "second")
+            least is not None
+            and mode not in ("forward", "second")
             and not case.options.used()
-            and case.target_kind == self.least.target_kind
-            and case.options.reduction == self.least.options.reduction
+            and case.target_kind == least.target_kind
+            and case.options.reduction == least.options.reduction
         )
-
-    least: Case = field(init=False)
 
     def _takes(self, keyword: str) -> bool:
         return self.keywords is None or self.implementation.rename.get(keyword, keyword) in (
@@ -305,8 +292,7 @@ class BoundSubject:
         options = self._options(case)
         if self.implementation.factory is not None:
             return self.implementation.factory(**options)(logits, targets)
-        if self.loss is None:
-            raise UsageError(f"implementation {self.name!r} has neither loss nor factory")
+        assert self.loss is not None  # bind() has seen to it
         return self.loss(logits, targets, **options)
 
     def _function(self, case: Case, targets: Array) -> Function:
@@ -432,6 +418,8 @@ def bind(
     target = implementation.factory or loss
     if target is None:
         raise UsageError(f"implementation {implementation.name!r}: give loss= or factory=")
+    if isinstance(loss, str) or isinstance(target, str):
+        raise UsageError(f"implementation {implementation.name!r}: its address is not loaded")
     subject = BoundSubject(
         implementation=implementation,
         backend=backend,
@@ -452,7 +440,7 @@ def _learn(subject: BoundSubject) -> None:
     reductions = declared.reductions or (("mean",) if subject._takes("reduction") else REDUCTIONS)
     failure: Exception | None = None
     for kind in kinds:
-        recipe = Recipe(rows=3, classes=4, reduction="mean", targets=kind)  # type: ignore[arg-type]
+        recipe = Recipe(reduction="mean", targets=kind)  # type: ignore[arg-type]
         probe = recipe.build(0, subject.dtype)
         if subject._takes("reduction"):
             probe = probe.with_(reduction=reductions[0])
@@ -462,17 +450,16 @@ def _learn(subject: BoundSubject) -> None:
         except Exception as error:
             failure = failure or error
             continue
-        subject.gradient_kind = _gradient_kind(subject, result)
-        subject._own_reduction = _own_reduction(subject, result, reductions)
-        own = subject._own_reduction or reductions[0]
-        upstream = np.ones(probe.rows if own == "none" else ())
-        subject.least = probe.with_(reduction=own, upstream=upstream)
+        subject.gradient_kind = _gradient_kind(subject, result, probe.logits.shape)
+        shape = probe.logits.shape
+        subject._own_reduction = _own_reduction(subject, result, reductions, shape)
+        subject._least = probe.with_(reduction=subject._own_reduction or reductions[0])
         return
     assert failure is not None
     raise failure
 
 
-def _gradient_kind(subject: BoundSubject, result: Any) -> str:
+def _gradient_kind(subject: BoundSubject, result: Any, shape: tuple[int, ...]) -> str:
     declared = subject.implementation.gradient
     if callable(declared):
         return "function"
@@ -481,12 +468,14 @@ def _gradient_kind(subject: BoundSubject, result: Any) -> str:
     if declared != "infer":
         return declared
     pair = isinstance(result, tuple | list) and len(result) == 2
-    if pair and subject.implementation.value is None and tuple(np.shape(result[1])) == (3, 4):
+    if pair and subject.implementation.value is None and tuple(np.shape(result[1])) == shape:
         return "returned"
     return "autodiff" if "reverse" in subject.backend.modes else "none"
 
 
-def _own_reduction(subject: BoundSubject, result: Any, reductions: tuple[str, ...]) -> str:
+def _own_reduction(
+    subject: BoundSubject, result: Any, reductions: tuple[str, ...], shape: tuple[int, ...]
+) -> str:
     """Without a keyword the shape tells rows from a scalar, and a scalar is the mean."""
     if subject._takes("reduction"):
         return ""
@@ -498,8 +487,10 @@ def _own_reduction(subject: BoundSubject, result: Any, reductions: tuple[str, ..
         result = result[0]
     if result is None or isinstance(result, str):
         return "mean"
-    scalar = "sum" if reductions == ("sum", "none") else "mean"
-    return "none" if tuple(np.shape(result)) == (3,) else scalar
+    scalar = next(
+        (name for name in subject.implementation.reductions or () if name != "none"), "mean"
+    )
+    return "none" if tuple(np.shape(result)) == shape[:1] else scalar
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
@@ -538,4 +529,4 @@ def _describe(value: object) -> str:
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
-__all__ = ["OPTIONS", "BoundSubject", "bind", "replace"]
+__all__ = ["OPTIONS", "BoundSubject", "bind"]

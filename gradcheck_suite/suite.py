@@ -90,13 +90,12 @@ def conformance(
         quick=quick,
         seed=seed,
     )
-    settings = {"time_limit": time_limit, "device": device}
-    by_name = isinstance(loss, str)
+    place: dict[str, Any] = {"time_limit": time_limit, "device": device}
     if isolate is None:
-        isolate = by_name or jobs > 1
+        isolate = isinstance(loss, str) or jobs > 1
     if isolate:
         order = Order(
-            _importable(loss), backend, dialect=dict(dialect or {}), selection=selection, **settings
+            _importable(loss), backend, dialect=dict(dialect or {}), selection=selection, **place
         )
         source: _Source = _Isolated(order, jobs)
     else:
@@ -107,7 +106,7 @@ def conformance(
             backends.load(implementation.backend),
             selection=selection,
             address=address,
-            **settings,
+            **place,
         )
         source = _InProcess(runner)
     return _collect(source, strict, fail_fast, selection, on_plan, on_record)

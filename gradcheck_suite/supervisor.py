@@ -145,7 +145,7 @@ class Supervisor:
 
     def _start(self, lane: _Lane) -> None:
         # What the code under test prints past Python, and faulthandler's last words.
-        noise = lane.noise = tempfile.TemporaryFile()
+        noise = lane.noise = tempfile.TemporaryFile()  # noqa: SIM115, closed in _end
         process = lane.process = subprocess.Popen(
             [sys.executable, "-m", "gradcheck_suite.worker"],
             stdin=subprocess.PIPE,

@@ -5,8 +5,8 @@ kills this one; the supervisor learns from the last line which case it was.
 
 Protocol: one JSON object on standard input, ``{"order": …, "share": [k, n], "done": […]}``: the
 worker runs the jobs k, k + n, k + 2n … that are not done. On what was standard output, one
-object per line: a ``Greeting``'s fields, then ``{"start": i}`` and ``{"index": i, "record": …}`` for
-every job, then ``{"finished": true}``; or ``{"refused": message}`` or ``{"broken": …}``.
+object per line: the ``greeting``, then ``{"start": i}`` and ``{"index": i, "record": …}`` for every
+job, then ``{"finished": true}``; or ``{"refused": message}`` or ``{"broken": …}``.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from gradcheck_suite.runner import Runner, errored
 
 
 def main() -> int:
+    """Reads a request from standard input and answers it; the exit code."""
     request = json.load(sys.stdin)
     channel = _private_channel()
     faulthandler.enable(sys.__stderr__ or sys.stderr)

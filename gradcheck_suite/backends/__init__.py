@@ -34,6 +34,7 @@ def factories() -> tuple[BackendFactory, ...]:
 
 
 def names() -> tuple[str, ...]:
+    """Names of every backend, installed or not."""
     return tuple(factory.name for factory in factories())
 
 

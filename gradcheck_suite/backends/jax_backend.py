@@ -34,6 +34,11 @@ class JaxBackend:
         import jax.numpy
 
         self.jax: Any = jax
+        self._enable_x64: Any = getattr(jax, "enable_x64", None)
+        if self._enable_x64 is None:  # before jax 0.8
+            from jax.experimental import enable_x64
+
+            self._enable_x64 = enable_x64
 
     def version(self) -> str:
         return str(self.jax.__version__)
@@ -72,11 +77,8 @@ class JaxBackend:
     @contextmanager
     def precision(self, dtype: str) -> Iterator[None]:
         """x64 exactly while a 64-bit dtype is at work; the user's setting comes back."""
-        enable = getattr(self.jax, "enable_x64", None)
-        if enable is None:
-            from jax.experimental import enable_x64 as enable
         wide = dtype in _WIDE or bool(self.jax.config.jax_enable_x64)
-        with enable(wide):
+        with self._enable_x64(wide):
             yield
 
     def evaluate(self, function: Function, primals: Arrays) -> Arrays:
@@ -132,8 +134,8 @@ class JaxBackend:
         return {f"jax.config.{name}": getattr(config, name) for name in names}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        for key, value in state.items():
-            name = key.removeprefix("jax.config.")
+        for key in self.global_state():
+            name, value = key.removeprefix("jax.config."), state[key]
             if getattr(self.jax.config, name) != value:
                 self.jax.config.update(name, value)
 

@@ -126,7 +126,8 @@ def _numpy_dtype(dtype: str) -> npt.DTypeLike:
         raise UsageError(
             "dtype: NumPy has no bfloat16 of its own; pip install ml_dtypes, or choose float32"
         ) from None
-    return np.dtype(ml_dtypes.bfloat16)
+    bfloat16: npt.DTypeLike = np.dtype(ml_dtypes.bfloat16)
+    return bfloat16
 
 
 BACKENDS = (BackendFactory("numpy", "numpy", "numpy", NumPyBackend),)

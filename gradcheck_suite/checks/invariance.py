@@ -1,8 +1,9 @@
 """What must not change the value: another spelling of the target, a shift, a permutation."""
 
 import numpy as np
+import numpy.typing as npt
 
-from gradcheck_suite.case import Case
+from gradcheck_suite.case import Case, IndexArray
 from gradcheck_suite.checks.judgement import judge, worst_of
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.outcome import Skipped, Verdict
@@ -87,10 +88,10 @@ def permutation(subject: Subject, case: Case) -> Verdict:
     return worst_of(verdicts)
 
 
-def permute(case: Case, rows: np.ndarray, classes: np.ndarray) -> Case:  # type: ignore[type-arg]
+def permute(case: Case, rows: IndexArray, classes: IndexArray) -> Case:
     """The case with rows and classes in another order: logits, targets, weights, upstream."""
     options, upstream = case.options, case.upstream
-    changes = {"logits": case.logits[rows][:, classes]}
+    changes: dict[str, npt.ArrayLike] = {"logits": case.logits[rows][:, classes]}
     if case.target_kind == "probabilities":
         changes["targets"] = case.targets[rows][:, classes]
     else:

@@ -117,7 +117,7 @@ def number(value: float) -> str:
 
 
 def _difference(a: float, b: float) -> str:
-    digits = next((n for n in (4, 6, 9, 13, 17) if f"{a:.{n}g}" != f"{b:.{n}g}" or not a != b), 17)
+    digits = next((n for n in (4, 6, 9, 13, 17) if f"{a:.{n}g}" != f"{b:.{n}g}" or a == b), 17)
     return f"|{a:.{digits}g} − {b:.{digits}g}|".replace("− -", "+ ")
 
 

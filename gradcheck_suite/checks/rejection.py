@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from gradcheck_suite.case import Case
+from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks.judgement import number
 from gradcheck_suite.errors import ImplementationError, Unsupported
 from gradcheck_suite.outcome import Failed, Passed, Verdict
@@ -66,7 +66,7 @@ def _whose(subject: Subject, case: Case, value: float) -> str:
     return ""
 
 
-def _short(row: np.ndarray) -> str:  # type: ignore[type-arg]
+def _short(row: FloatArray) -> str:
     return "[" + ", ".join(f"{entry:.3g}" for entry in row[:4]) + (", …]" if row.size > 4 else "]")
 
 

@@ -41,6 +41,7 @@ def draw(case: Case, *stream: int, step: float) -> FloatArray:
 
 
 def first_step(case: Case) -> float:
+    """The step at which a finite difference at this case begins."""
     return natural_step(machine_epsilon(case.dtype))
 
 

@@ -21,10 +21,10 @@ def nll_of_log_softmax(
     reduction: str = "mean",
 ) -> Any:
     """``nll_loss(log_softmax(logits))``: the two halves of ``cross_entropy`` one by one."""
-    import torch.nn.functional as F
+    from torch.nn import functional
 
-    return F.nll_loss(
-        F.log_softmax(logits, dim=-1),
+    return functional.nll_loss(
+        functional.log_softmax(logits, dim=-1),
         targets,
         weight=weight,
         ignore_index=ignore_index,

@@ -1,0 +1,1 @@
+"""The specification: the mathematics once, its dialects, clauses and recipes."""

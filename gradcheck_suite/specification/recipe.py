@@ -16,7 +16,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray, Options, Reduction, frozen
+from gradcheck_suite.case import Case, FloatArray, IndexArray, Options, Reduction, frozen
 
 Logits = Literal[
     "normal",
@@ -30,6 +30,7 @@ Logits = Literal[
 ]
 Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
 Upstream = Literal["one", "signed", "three", "negative", "zero"]
+TargetArray = FloatArray | IndexArray
 _PROBABILITY_GRAIN = 64
 
 
@@ -108,11 +109,13 @@ class Recipe:
             seed=seed,
         )
 
-    def _targets(self, rng: np.random.Generator) -> npt.NDArray[np.float64 | np.int64]:
+    def _targets(self, rng: np.random.Generator) -> TargetArray:
         if self.logits == "seed-example":
             return np.array([2], dtype=np.int64)
-        # Every class occurs before one occurs twice, so that no class goes untested.
-        index = rng.permutation(np.arange(self.rows) % self.classes).astype(np.int64)
+        # The last class always occurs, and every class before one occurs twice: block tails and
+        # off-by-one columns are where implementations break.
+        first = self.classes - 1
+        index = rng.permutation((first + np.arange(self.rows)) % self.classes).astype(np.int64)
         if self.targets == "index":
             index[rng.permutation(self.rows)[: self.ignored]] = self.ignore_index
             return index
@@ -148,7 +151,7 @@ def representable(values: npt.ArrayLike, dtype: str) -> FloatArray:
     bits = exact.astype(np.float32).view(np.uint32)
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     result = rounded.view(np.float32).astype(np.float64)
-    return np.where(np.isfinite(exact), result, exact)
+    return np.asarray(np.where(np.isfinite(exact), result, exact))
 
 
 def _normal(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
@@ -165,23 +168,21 @@ def _equal(rng: np.random.Generator, rows: int, classes: int, targets: object) -
 
 def _tied(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
     """Half-integers with at least two maxima in every row, in changing positions."""
-    logits = rng.integers(-4, 3, (rows, classes)) / 2
+    logits: FloatArray = rng.integers(-4, 3, (rows, classes)) / 2
     for row in logits:
         row[rng.permutation(classes)[:2]] = 1.5
     return logits
 
 
 def _saturated(
-    rng: np.random.Generator, rows: int, classes: int, targets: npt.NDArray[np.int64]
+    rng: np.random.Generator, rows: int, classes: int, targets: TargetArray
 ) -> FloatArray:
     logits = rng.standard_normal((rows, classes))
     logits[np.arange(rows), _classes(targets)] += 40.0
     return logits
 
 
-def _rare(
-    rng: np.random.Generator, rows: int, classes: int, targets: npt.NDArray[np.int64]
-) -> FloatArray:
+def _rare(rng: np.random.Generator, rows: int, classes: int, targets: TargetArray) -> FloatArray:
     logits = rng.standard_normal((rows, classes))
     logits[np.arange(rows), _classes(targets)] -= 30.0
     return logits
@@ -190,7 +191,7 @@ def _rare(
 def _offset(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
     """Rows at different offsets, up to ±100: a shift that is shared by the batch breaks."""
     offsets = rng.permutation(np.linspace(-100.0, 100.0, rows))[:, None]
-    return rng.standard_normal((rows, classes)) + offsets
+    return np.asarray(rng.standard_normal((rows, classes)) + offsets)
 
 
 def _seed_example(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
@@ -198,10 +199,10 @@ def _seed_example(rng: np.random.Generator, rows: int, classes: int, targets: ob
     return np.array([[1.0, 2.0, 0.5, -1.0]])
 
 
-def _classes(targets: npt.NDArray[np.int64] | FloatArray) -> npt.NDArray[np.int64]:
+def _classes(targets: TargetArray) -> npt.NDArray[np.int64]:
     """The class with the most mass in every row; class 0 where the row is ignored."""
     if targets.ndim == 2:
-        return targets.argmax(axis=1)
+        return np.asarray(targets.argmax(axis=1), dtype=np.int64)
     return np.maximum(targets.astype(np.int64), 0)
 
 

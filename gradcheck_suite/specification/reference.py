@@ -106,10 +106,11 @@ class Reference:
     def mixed_transposed(self, tangent: npt.ArrayLike) -> ExtendedArray:
         return self._call(self.loss.mixed_transposed, _extended(tangent), self.upstream)
 
-    def _call(self, method: Any, *arguments: Any) -> Any:
+    def _call(self, method: Any, *arguments: Any) -> ExtendedArray:
         # 0·log 0 is written as a where(): the discarded branch may be non-finite.
         with np.errstate(all="ignore"):
-            return method(self.logits, self.targets, *arguments)
+            answer: ExtendedArray = method(self.logits, self.targets, *arguments)
+        return answer
 
 
 def _extended(values: npt.ArrayLike) -> ExtendedArray:

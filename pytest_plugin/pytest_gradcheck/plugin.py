@@ -21,6 +21,7 @@ _MARKER = "softmax_nll"
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    """Makes the marker known."""
     config.addinivalue_line(
         "markers",
         f"{_MARKER}(loss, **options): judge a softmax cross-entropy against its specification, one "

@@ -96,11 +96,12 @@ CLAUSES = (
         origin="transformers#34191, torchtune#1875",
         why="Gradient accumulation that averages means weighs a short batch like a long one.",
         cases=(
-            Recipe(rows=8, classes=5, reduction="mean", ignored=3),
-            Recipe(rows=8, classes=5, reduction="mean", weight=True, ignored=3),
-            Recipe(rows=8, classes=5, reduction="sum", ignored=3),
-            Recipe(rows=8, classes=5),
-            Recipe(rows=8, classes=5, reduction="mean", targets="probabilities"),
+            Recipe(reduction="mean", ignored=1),
+            Recipe(reduction="mean", weight=True, ignored=1),
+            Recipe(reduction="mean"),
+            Recipe(reduction="sum", ignored=1),
+            Recipe(),
+            Recipe(reduction="mean", targets="probabilities"),
         ),
     ),
     Clause(

@@ -3,7 +3,6 @@
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.recipe import SEED_EXAMPLE, Recipe
 
-
 CLAUSES = (
     Clause(
         "value.definition",
