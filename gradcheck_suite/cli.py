@@ -193,7 +193,7 @@ def replay(address: str, implementation: str, dialect: tuple[str, ...], **option
         )
     )
     for record in found.outcomes:
-        console.print(display.story(record, console.width))
+        console.print(display.story(record, console.width), soft_wrap=True)
     sys.exit(found.exit_code)
 
 

@@ -71,7 +71,7 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
     """Stories of what failed, known deviations, advice, and the table of one implementation."""
     failures = _telling(run.failures)
     for record in failures[:stories_at_most]:
-        console.print(story(record, console.width))
+        console.print(story(record, console.width), soft_wrap=True)
         console.print()
     _show_rest(console, failures[stories_at_most:])
     console.print(family_table(run))
@@ -165,9 +165,9 @@ def _show_rest(console: Console, failures: Sequence[Record]) -> None:
         clauses.setdefault(record.clause, []).append(record)
     for clause, records in clauses.items():
         line = f"{records[0].status.upper()} {clause} ({_cases(len(records))}): {records[0].reason}"
-        text = Text(line, no_wrap=True, overflow="ellipsis")
+        text = Text(line)
         text.highlight_regex(r"^[A-Z]+", STYLES[records[0].status])
-        console.print(text)
+        console.print(text, no_wrap=True, overflow="ellipsis")
     if clauses:
         console.print("(all stories: --report FILE.md, or gradcheck-suite replay)\n")
 

@@ -21,13 +21,19 @@ from pathlib import Path
 from types import FrameType
 
 from gradcheck_suite import discovery, process_state
-from gradcheck_suite.errors import TimeLimitExceeded, Unsupported, UsageError, WrongShape
+from gradcheck_suite.errors import (
+    ImplementationError,
+    TimeLimitExceeded,
+    Unsupported,
+    UsageError,
+    WrongShape,
+)
 from gradcheck_suite.implementation import Deviation, Implementation
 from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipped, Verdict
 from gradcheck_suite.protocols import Backend, Check
 from gradcheck_suite.specification.clause import Clause, select
 from gradcheck_suite.specification.recipe import Recipe
-from gradcheck_suite.subject import BoundSubject, bind
+from gradcheck_suite.subject import BoundSubject, bind, validate
 
 DEFAULT_DTYPES = ("float64", "float32")
 DEFAULT_SEED = 17
@@ -136,6 +142,7 @@ class Runner:
         address: str = "",
         time_limit: float = DEFAULT_TIME_LIMIT,
     ) -> None:
+        validate(implementation, backend)
         self.implementation = implementation
         self.backend = backend
         self.device = device or backend.devices()[0]
@@ -259,8 +266,6 @@ class Runner:
                 self._subjects[dtype] = bind(
                     self.implementation, self.backend, device=self.device, dtype=dtype
                 )
-            except UsageError:
-                raise
             except BaseException as error:
                 self._subjects[dtype] = errored(error)
                 raise
@@ -382,7 +387,10 @@ def errored(error: BaseException) -> Errored:
     frames = summary.stack
     theirs = [n for n, frame in enumerate(frames) if not frame.filename.startswith(_OWN_FOLDER)]
     if theirs:
+        del frames[theirs[-1] + 1 :]  # the alarm's handler is ours
         del frames[: theirs[0]]
+    if isinstance(error, ImplementationError):
+        return Errored(str(error))  # said by us about a result: there is no frame of theirs
     if isinstance(error, SystemExit):
         reason = f"called sys.exit({error.code!r})"
     elif isinstance(error, TimeLimitExceeded):

@@ -7,6 +7,7 @@ with N ≠ C, and what raises is not supported.
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -413,19 +414,16 @@ def bind(
         Exception: whatever the implementation raises on the least question there is (one
             reduction, one kind of target): it cannot be judged at all.
     """
-    _validate(implementation)
-    loss = implementation.loss
+    dialect = validate(implementation, backend)
+    loss = implementation.loss if callable(implementation.loss) else None
     target = implementation.factory or loss
-    if target is None:
-        raise UsageError(f"implementation {implementation.name!r}: give loss= or factory=")
-    if isinstance(loss, str) or isinstance(target, str):
-        raise UsageError(f"implementation {implementation.name!r}: its address is not loaded")
+    assert target is not None
     subject = BoundSubject(
         implementation=implementation,
         backend=backend,
         device=device or backend.devices()[0],
         dtype=dtype,
-        dialect=Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name)),
+        dialect=dialect,
         loss=loss,
         keywords=_keywords(target),
     )
@@ -453,10 +451,18 @@ def _learn(subject: BoundSubject) -> None:
         subject.gradient_kind = _gradient_kind(subject, result, probe.logits.shape)
         shape = probe.logits.shape
         subject._own_reduction = _own_reduction(subject, result, reductions, shape)
+        _hold_to_an_array(subject, probe, result)
         subject._least = probe.with_(reduction=subject._own_reduction or reductions[0])
         return
     assert failure is not None
     raise failure
+
+
+def _hold_to_an_array(subject: BoundSubject, probe: Case, result: Any) -> None:
+    """A loss that returns no array fails once and everywhere; a wrong shape is judged."""
+    own = subject._own_reduction
+    with contextlib.suppress(WrongShape):
+        subject._value_of(probe.with_(reduction=own) if own else probe, result)
 
 
 def _gradient_kind(subject: BoundSubject, result: Any, shape: tuple[int, ...]) -> str:
@@ -505,7 +511,18 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
-def _validate(implementation: Implementation) -> None:
+def validate(implementation: Implementation, backend: Backend) -> Dialect:
+    """The dialect of a declaration that makes sense.
+
+    Raises:
+        UsageError: it names an unknown option, reduction, kind, dtype or choice, or has no
+            loss; the message names the argument and the remedy.
+    """
+    if implementation.factory is None and not callable(implementation.loss):
+        raise UsageError(
+            f"implementation {implementation.name!r}: loss is {implementation.loss!r}; give a "
+            "function, or factory="
+        )
     known = {
         "reductions": REDUCTIONS,
         "options": OPTIONS,
@@ -519,6 +536,7 @@ def _validate(implementation: Implementation) -> None:
                 raise UsageError(
                     f"Implementation({argument}=): {given!r} is unknown; use {', '.join(values)}"
                 )
+    return Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name))
 
 
 def _describe(value: object) -> str:
@@ -529,4 +547,4 @@ def _describe(value: object) -> str:
     return f"a {type(value).__module__}.{type(value).__qualname__}"
 
 
-__all__ = ["OPTIONS", "BoundSubject", "bind"]
+__all__ = ["OPTIONS", "BoundSubject", "bind", "validate"]

@@ -26,13 +26,13 @@ SOURCES = {
 # A room is a file beside gradcheck_suite/__init__.py, or a folder. The plugin is one room.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"case", "discovery", "errors", "implementation", "outcome", "protocols"})
-    | frozenset({"process_state", "provenance", "record_json"}),
-    frozenset({"numerics", "reports", "specification"}),
+    | frozenset({"process_state", "provenance", "record_json", "story"}),
+    frozenset({"display", "numerics", "reports", "specification"}),
     frozenset({"backends", "checks", "implementations", "subject"}),
     frozenset({"addresses", "engine", "runner"}),
     frozenset({"orders"}),
-    frozenset({"worker"}),
-    frozenset({"conformance"}),
+    frozenset({"supervisor", "worker"}),
+    frozenset({"suite"}),
     frozenset({"__init__", "cli"}),
     frozenset({"__main__", "pytest_gradcheck"}),
 )

@@ -171,8 +171,8 @@ def _denominator_pattern(
             off = np.abs(np.asarray(got - specified * factor, np.float64))
         if bool(np.all(off <= bound.total * max(1.0, factor) * 2.0)):
             return (
-                f"everything is off by the same factor {factor:.4g}: it is divided by {words}, "
-                f"{other:g}, instead of {own:g}"
+                f"everything is off by the same factor {factor:.4g}: the denominator is {other:g} "
+                f"({words}) instead of {own:g}"
             )
     return ""
 
@@ -184,7 +184,7 @@ def _denominators(reference: Reference) -> dict[str, float]:
     found = {
         "the number of rows": float(case.rows),
         "the number of valid rows": float(np.sum(valid)),
-        "nothing (a sum)": 1.0,
+        "a sum, nothing is divided": 1.0,
         "rows × classes": float(case.rows * case.classes),
         "the number of classes": float(case.classes),
         "rows − 1": float(case.rows - 1),
