@@ -33,7 +33,8 @@ from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipp
 from gradcheck_suite.protocols import Backend, Check
 from gradcheck_suite.specification.clause import Clause, select
 from gradcheck_suite.specification.recipe import Recipe
-from gradcheck_suite.subject import BoundSubject, bind, validate
+from gradcheck_suite.subject.binding import bind, validate
+from gradcheck_suite.subject.bound import BoundSubject
 
 DEFAULT_DTYPES = ("float64", "float32")
 DEFAULT_SEED = 17

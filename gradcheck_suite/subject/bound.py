@@ -1,14 +1,10 @@
-"""The subject: an implementation bound to a backend, a device and a dtype.
+"""An implementation bound to a backend, a device and a dtype: what a check talks to.
 
-Checks talk to it in NumPy float64 and know no framework. It is also the one place where an
-implementation's declaration meets its behaviour: what was not declared is found by trying,
-with N ≠ C, and what raises is not supported.
+Everything goes in and comes out as NumPy float64; a check knows no framework.
 """
 
 from __future__ import annotations
 
-import contextlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -17,14 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite import process_state
-from gradcheck_suite.case import REDUCTIONS, TARGET_KINDS, Case, FloatArray
-from gradcheck_suite.errors import ImplementationError, Unsupported, UsageError, WrongShape
+from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.errors import ImplementationError, Unsupported, WrongShape
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import Array, Arrays, Backend, Function, Gradients
-from gradcheck_suite.specification.dialect import BACKEND_DEFAULTS, Dialect
-from gradcheck_suite.specification.recipe import Recipe
+from gradcheck_suite.specification.dialect import Dialect
+from gradcheck_suite.subject import capabilities
 
-OPTIONS = ("weight", "ignore_index", "label_smoothing")
 _LOW_PRECISION = ("float16", "bfloat16")
 
 
@@ -37,7 +32,11 @@ class BoundSubject:
         backend: evaluates and differentiates.
         device, dtype: where and in what.
         dialect: the declared choices over the backend's defaults.
+        loss: the function, where there is no factory.
+        keywords: the option keywords of its signature; None if it takes any.
         gradient_kind: ``autodiff``, ``returned``, ``function`` or ``none``.
+        least: the plainest case that it is known to take.
+        own_reduction: its one reduction, where it has no such keyword.
     """
 
     implementation: Implementation
@@ -46,10 +45,10 @@ class BoundSubject:
     dtype: str
     dialect: Dialect
     loss: Callable[..., Any] | None
-    keywords: frozenset[str] | None  # None: takes any keyword
+    keywords: frozenset[str] | None
     gradient_kind: str = ""
-    _least: Case | None = None
-    _own_reduction: str = ""
+    least: Case | None = None
+    own_reduction: str = ""
     _reasons: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
     @property
@@ -173,104 +172,33 @@ class BoundSubject:
         if not self.supports(case, "gradient"):
             self.gradients(case)
 
-    # --- what is supported -------------------------------------------------------------
-
     def supports(self, case: Case, mode: str = "value") -> str:
         """Empty if the implementation takes this case in this mode, else why it does not."""
         options = case.options
-        signature = (case.target_kind, options.reduction, options.used(), mode)
-        if signature not in self._reasons:
-            self._reasons[signature] = self._why_not(case, mode)
-        return self._reasons[signature]
+        question = (case.target_kind, options.reduction, options.used(), mode)
+        if question not in self._reasons:
+            self._reasons[question] = capabilities.why_not(self, case, mode)
+        return self._reasons[question]
 
-    def _why_not(self, case: Case, mode: str) -> str:
-        declared = self.implementation
-        options = case.options
-        if declared.targets is not None and case.target_kind not in declared.targets:
-            return f"does not take {case.target_kind} targets (declared)"
-        if declared.reductions is not None and options.reduction not in declared.reductions:
-            return f"does not offer reduction {options.reduction} (declared)"
-        for option in options.used():
-            if declared.options is not None and option not in declared.options:
-                return f"has no option {option} (declared)"
-            if not self._takes(option):
-                return f"has no option {option} (its signature)"
-        if options.reduction != self._own_reduction and not self._takes("reduction"):
-            return f"does not offer reduction {options.reduction} (it has no such keyword)"
-        if mode != "value":
-            reason = self._mode_missing(mode)
-            if reason:
-                return reason
-        return self._tried(case, mode)
+    def takes(self, keyword: str) -> bool:
+        """Whether its signature has the option (under the name it is renamed to)."""
+        if self.keywords is None:
+            return True
+        return self.implementation.rename.get(keyword, keyword) in self.keywords
 
-    def _mode_missing(self, mode: str) -> str:
-        if self.gradient_kind == "none":
-            return "value only: no gradient is declared or returned"
-        if mode == "gradient":
-            return ""
-        assert mode in ("autodiff", "forward", "second"), mode
-        if self.gradient_kind != "autodiff":
-            return f"the gradient is {self.gradient_kind}: nothing to differentiate again"
-        orders = self.implementation.orders
-        if mode in ("forward", "second"):
-            if mode not in self.backend.modes:
-                return f"the backend {self.backend.name} has no {mode} mode"
-            if orders is not None and mode not in orders:
-                return f"does not offer {mode} mode (declared)"
-        return ""
+    def answer(self, case: Case) -> Any:
+        """What the implementation returns for a case, as it is and unlooked at."""
+        with self.backend.precision(case.dtype):
+            return self._call(case, self._logits(case), self._targets(case))
 
-    def _tried(self, case: Case, mode: str) -> str:
-        """Tries a small case of the same kind: what raises is not supported.
+    def held(self, case: Case, result: Any) -> Array:
+        """The loss itself in what came back, its shape held to the reduction's.
 
-        What is declared is not tried: there a raise is an error and not an answer.
+        Raises:
+            ImplementationError: it is no array.
+            WrongShape: it has another shape.
         """
-        probe = Recipe(
-            reduction=case.options.reduction,
-            targets=case.target_kind,
-            weight="weight" in case.options.used(),
-            ignored=int("ignore_index" in case.options.used()),
-            smoothing=case.options.label_smoothing,
-        ).build(0, case.dtype)
-        try:
-            if mode == "forward":
-                self.jvp(probe, probe.logits)
-            elif mode == "second":
-                self.hvp(probe, probe.logits)
-            else:
-                self.value(probe)
-        except Unsupported as error:
-            return str(error)
-        except WrongShape:
-            return ""  # a wrong answer is an answer: the checks judge it
-        except Exception as error:
-            if self._is_declared(case, mode) or self._is_least(case, mode):
-                return ""
-            first = (str(error).strip().splitlines() or [""])[0]
-            return f"not supported: raises {type(error).__name__}: {first}"[:200]
-        return ""
-
-    def _is_declared(self, case: Case, mode: str) -> bool:
-        declared = self.implementation
-        if mode in ("forward", "second"):
-            return declared.orders is not None
-        reduction = declared.reductions is not None
-        return declared.targets is not None and (reduction or not case.options.used())
-
-    def _is_least(self, case: Case, mode: str) -> bool:
-        """One reduction and one kind of target is the least: a raise there is an error."""
-        least = self._least
-        return (
-            least is not None
-            and mode not in ("forward", "second")
-            and not case.options.used()
-            and case.target_kind == least.target_kind
-            and case.options.reduction == least.options.reduction
-        )
-
-    def _takes(self, keyword: str) -> bool:
-        return self.keywords is None or self.implementation.rename.get(keyword, keyword) in (
-            self.keywords
-        )
+        return self._value_of(case, result)
 
     # --- calling the implementation ----------------------------------------------------
 
@@ -278,7 +206,7 @@ class BoundSubject:
         """The keywords for a case: ``reduction`` always, the others where they are used."""
         options = case.options
         given: dict[str, Any] = {}
-        if self._takes("reduction"):
+        if self.takes("reduction"):
             given["reduction"] = options.reduction
         if options.weight is not None:
             given["weight"] = self._float(options.weight)
@@ -404,147 +332,9 @@ class BoundSubject:
         return self.backend.asarray(case.targets, index, self.device)
 
 
-def bind(
-    implementation: Implementation, backend: Backend, *, device: str = "", dtype: str = "float64"
-) -> BoundSubject:
-    """An implementation ready to be judged.
-
-    Raises:
-        UsageError: the declaration names an unknown option, reduction, kind or choice.
-        Exception: whatever the implementation raises on the least question there is (one
-            reduction, one kind of target): it cannot be judged at all.
-    """
-    dialect = validate(implementation, backend)
-    loss = implementation.loss if callable(implementation.loss) else None
-    target = implementation.factory or loss
-    assert target is not None
-    subject = BoundSubject(
-        implementation=implementation,
-        backend=backend,
-        device=device or backend.devices()[0],
-        dtype=dtype,
-        dialect=dialect,
-        loss=loss,
-        keywords=_keywords(target),
-    )
-    _learn(subject)
-    return subject
-
-
-def _learn(subject: BoundSubject) -> None:
-    """Finds what the declaration left open from one call of the least question."""
-    declared = subject.implementation
-    kinds = declared.targets or TARGET_KINDS
-    reductions = declared.reductions or (("mean",) if subject._takes("reduction") else REDUCTIONS)
-    failure: Exception | None = None
-    for kind in kinds:
-        recipe = Recipe(reduction="mean", targets=kind)  # type: ignore[arg-type]
-        probe = recipe.build(0, subject.dtype)
-        if subject._takes("reduction"):
-            probe = probe.with_(reduction=reductions[0])
-        try:
-            with subject.backend.precision(subject.dtype):
-                result = subject._call(probe, subject._logits(probe), subject._targets(probe))
-        except Exception as error:
-            failure = failure or error
-            continue
-        subject.gradient_kind = _gradient_kind(subject, result, probe.logits.shape)
-        shape = probe.logits.shape
-        subject._own_reduction = _own_reduction(subject, result, reductions, shape)
-        _hold_to_an_array(subject, probe, result)
-        subject._least = probe.with_(reduction=subject._own_reduction or reductions[0])
-        return
-    assert failure is not None
-    raise failure
-
-
-def _hold_to_an_array(subject: BoundSubject, probe: Case, result: Any) -> None:
-    """A loss that returns no array fails once and everywhere; a wrong shape is judged."""
-    own = subject._own_reduction
-    with contextlib.suppress(WrongShape):
-        subject._value_of(probe.with_(reduction=own) if own else probe, result)
-
-
-def _gradient_kind(subject: BoundSubject, result: Any, shape: tuple[int, ...]) -> str:
-    declared = subject.implementation.gradient
-    if callable(declared):
-        return "function"
-    if declared is None:
-        return "none"
-    if declared != "infer":
-        return declared
-    pair = isinstance(result, tuple | list) and len(result) == 2
-    if pair and subject.implementation.value is None and tuple(np.shape(result[1])) == shape:
-        return "returned"
-    return "autodiff" if "reverse" in subject.backend.modes else "none"
-
-
-def _own_reduction(
-    subject: BoundSubject, result: Any, reductions: tuple[str, ...], shape: tuple[int, ...]
-) -> str:
-    """Without a keyword the shape tells rows from a scalar, and a scalar is the mean."""
-    if subject._takes("reduction"):
-        return ""
-    if len(reductions) == 1:
-        return reductions[0]
-    if subject.implementation.value is not None:
-        result = subject.implementation.value(result)
-    elif subject.gradient_kind == "returned":
-        result = result[0]
-    if result is None or isinstance(result, str):
-        return "mean"
-    scalar = next(
-        (name for name in subject.implementation.reductions or () if name != "none"), "mean"
-    )
-    return "none" if tuple(np.shape(result)) == shape[:1] else scalar
-
-
-def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Names of the option keywords of a signature; None if it takes any keyword."""
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):  # a builtin without a signature takes no options
-        return frozenset()
-    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
-        return None
-    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return frozenset(parameter.name for parameter in parameters if parameter.kind in kinds)
-
-
-def validate(implementation: Implementation, backend: Backend) -> Dialect:
-    """The dialect of a declaration that makes sense.
-
-    Raises:
-        UsageError: it names an unknown option, reduction, kind, dtype or choice, or has no
-            loss; the message names the argument and the remedy.
-    """
-    if implementation.factory is None and not callable(implementation.loss):
-        raise UsageError(
-            f"implementation {implementation.name!r}: loss is {implementation.loss!r}; give a "
-            "function, or factory="
-        )
-    known = {
-        "reductions": REDUCTIONS,
-        "options": OPTIONS,
-        "targets": TARGET_KINDS,
-        "orders": ("reverse", "forward", "second"),
-        "dtypes": ("float64", "float32", "float16", "bfloat16"),
-    }
-    for argument, values in known.items():
-        for given in getattr(implementation, argument) or ():
-            if given not in values:
-                raise UsageError(
-                    f"Implementation({argument}=): {given!r} is unknown; use {', '.join(values)}"
-                )
-    return Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name))
-
-
 def _describe(value: object) -> str:
     if value is None or isinstance(value, str | bool | float | int):
         return repr(value)
     if isinstance(value, tuple | list):
         return f"a {type(value).__name__} of {len(value)}"
     return f"a {type(value).__module__}.{type(value).__qualname__}"
-
-
-__all__ = ["OPTIONS", "BoundSubject", "bind", "validate"]

@@ -1,0 +1,152 @@
+"""Binding: from a declaration to a subject that knows what it was not told."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from gradcheck_suite.case import REDUCTIONS, TARGET_KINDS, Case
+from gradcheck_suite.errors import UsageError, WrongShape
+from gradcheck_suite.implementation import Implementation
+from gradcheck_suite.protocols import Backend
+from gradcheck_suite.specification.dialect import BACKEND_DEFAULTS, Dialect
+from gradcheck_suite.specification.recipe import Recipe
+from gradcheck_suite.subject import capabilities
+from gradcheck_suite.subject.bound import BoundSubject
+
+
+def bind(
+    implementation: Implementation, backend: Backend, *, device: str = "", dtype: str = "float64"
+) -> BoundSubject:
+    """An implementation ready to be judged.
+
+    Raises:
+        UsageError: the declaration names an unknown option, reduction, kind or choice.
+        Exception: whatever the implementation raises on the least question there is (one
+            reduction, one kind of target): it cannot be judged at all.
+    """
+    dialect = validate(implementation, backend)
+    loss = implementation.loss if callable(implementation.loss) else None
+    target = implementation.factory or loss
+    assert target is not None
+    subject = BoundSubject(
+        implementation=implementation,
+        backend=backend,
+        device=device or backend.devices()[0],
+        dtype=dtype,
+        dialect=dialect,
+        loss=loss,
+        keywords=_keywords(target),
+    )
+    _learn(subject)
+    return subject
+
+
+def _learn(subject: BoundSubject) -> None:
+    """Finds what the declaration left open from the least question: one reduction, one kind."""
+    declared = subject.implementation
+    kinds = declared.targets or TARGET_KINDS
+    reductions = declared.reductions or (("mean",) if subject.takes("reduction") else REDUCTIONS)
+    answered: list[tuple[Case, Any]] = []
+    failure: Exception | None = None
+    for kind in kinds:
+        recipe = Recipe(reduction="mean", targets=kind)  # type: ignore[arg-type]
+        probe = recipe.build(0, subject.dtype)
+        if subject.takes("reduction"):
+            probe = probe.with_(reduction=reductions[0])
+        try:
+            answered.append((probe, subject.answer(probe)))
+            if len(kinds) == 1 or capabilities.reads_targets(subject, probe):
+                break
+        except Exception as error:
+            failure = failure or error
+    else:
+        if not answered:
+            assert failure is not None
+            raise failure
+        answered = answered[:1]
+    probe, result = answered[-1]
+    shape = probe.logits.shape
+    subject.gradient_kind = _gradient_kind(subject, result, shape)
+    own = subject.own_reduction = _own_reduction(subject, result, reductions, shape)
+    subject.least = probe.with_(reduction=own or reductions[0])
+    with contextlib.suppress(WrongShape):  # a wrong shape is judged; no array at all fails here
+        subject.held(subject.least, result)
+
+
+def _gradient_kind(subject: BoundSubject, result: Any, shape: tuple[int, ...]) -> str:
+    declared = subject.implementation.gradient
+    if callable(declared):
+        return "function"
+    if declared is None:
+        return "none"
+    if declared != "infer":
+        return declared
+    pair = isinstance(result, tuple | list) and len(result) == 2
+    if pair and subject.implementation.value is None and tuple(np.shape(result[1])) == shape:
+        return "returned"
+    return "autodiff" if "reverse" in subject.backend.modes else "none"
+
+
+def _own_reduction(
+    subject: BoundSubject, result: Any, reductions: tuple[str, ...], shape: tuple[int, ...]
+) -> str:
+    """Without a keyword the shape tells rows from a scalar, and a scalar is the mean."""
+    if subject.takes("reduction"):
+        return ""
+    if len(reductions) == 1:
+        return reductions[0]
+    if subject.implementation.value is not None:
+        result = subject.implementation.value(result)
+    elif subject.gradient_kind == "returned":
+        result = result[0]
+    if result is None or isinstance(result, str):
+        return "mean"
+    scalar = next(
+        (name for name in subject.implementation.reductions or () if name != "none"), "mean"
+    )
+    return "none" if tuple(np.shape(result)) == shape[:1] else scalar
+
+
+def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
+    """Names of the option keywords of a signature; None if it takes any keyword."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a builtin without a signature takes no options
+        return frozenset()
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters):
+        return None
+    kinds = (inspect.Parameter.KEYWORD_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return frozenset(parameter.name for parameter in parameters if parameter.kind in kinds)
+
+
+def validate(implementation: Implementation, backend: Backend) -> Dialect:
+    """The dialect of a declaration that makes sense.
+
+    Raises:
+        UsageError: it names an unknown option, reduction, kind, dtype or choice, or has no
+            loss; the message names the argument and the remedy.
+    """
+    if implementation.factory is None and not callable(implementation.loss):
+        raise UsageError(
+            f"implementation {implementation.name!r}: loss is {implementation.loss!r}; give a "
+            "function, or factory="
+        )
+    known = {
+        "reductions": REDUCTIONS,
+        "options": capabilities.OPTIONS,
+        "targets": TARGET_KINDS,
+        "orders": ("reverse", "forward", "second"),
+        "dtypes": ("float64", "float32", "float16", "bfloat16"),
+    }
+    for argument, values in known.items():
+        for given in getattr(implementation, argument) or ():
+            if given not in values:
+                raise UsageError(
+                    f"Implementation({argument}=): {given!r} is unknown; use {', '.join(values)}"
+                )
+    return Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name))

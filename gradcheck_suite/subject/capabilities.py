@@ -1,0 +1,167 @@
+"""What an implementation takes: by its declaration, by its signature, by trying."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from gradcheck_suite.case import Case
+from gradcheck_suite.errors import Unsupported, WrongShape
+from gradcheck_suite.specification.recipe import Recipe
+
+if TYPE_CHECKING:
+    from gradcheck_suite.subject.bound import BoundSubject
+
+OPTIONS = ("weight", "ignore_index", "label_smoothing")
+
+
+def why_not(subject: BoundSubject, case: Case, mode: str) -> str:
+    """Why the implementation does not take a case in a mode; empty if it does.
+
+    Args:
+        subject: the implementation.
+        case: a case; what counts is its kind of target, its reduction and its options.
+        mode: ``value``, ``gradient``, ``autodiff`` (a gradient that can be differentiated again),
+            ``forward`` or ``second``.
+    """
+    return (
+        _by_declaration(subject, case)
+        or _by_signature(subject, case)
+        or _by_mode(subject, mode)
+        or _by_trying(subject, case, mode)
+    )
+
+
+def reads_targets(subject: BoundSubject, case: Case) -> bool:
+    """Whether the result changes with the targets, for targets of this kind.
+
+    A function that compares class numbers with its targets, or casts them to integers,
+    takes probabilities without raising and without reading them; one that takes the
+    argmax of one-hot rows does the same to class indices. That is no support.
+    """
+    first, second = _two_targets(case)
+    answers = [_number(subject, case.with_(targets=targets)) for targets in (first, second)]
+    return not np.array_equal(answers[0], answers[1], equal_nan=True)
+
+
+def _by_declaration(subject: BoundSubject, case: Case) -> str:
+    declared, options = subject.implementation, case.options
+    if declared.targets is not None and case.target_kind not in declared.targets:
+        return f"does not take {case.target_kind} targets (declared)"
+    if declared.reductions is not None and options.reduction not in declared.reductions:
+        return f"does not offer reduction {options.reduction} (declared)"
+    for option in options.used():
+        if declared.options is not None and option not in declared.options:
+            return f"has no option {option} (declared)"
+    return ""
+
+
+def _by_signature(subject: BoundSubject, case: Case) -> str:
+    options = case.options
+    for option in options.used():
+        if not subject.takes(option):
+            return f"has no option {option} (its signature)"
+    if options.reduction != subject.own_reduction and not subject.takes("reduction"):
+        return f"does not offer reduction {options.reduction} (it has no such keyword)"
+    return ""
+
+
+def _by_mode(subject: BoundSubject, mode: str) -> str:
+    if mode == "value":
+        return ""
+    if subject.gradient_kind == "none":
+        return "value only: no gradient is declared or returned"
+    if mode == "gradient":
+        return ""
+    if subject.gradient_kind != "autodiff":
+        return f"the gradient is {subject.gradient_kind}: nothing to differentiate again"
+    orders = subject.implementation.orders
+    if mode in ("forward", "second"):
+        if mode not in subject.backend.modes:
+            return f"the backend {subject.backend.name} has no {mode} mode"
+        if orders is not None and mode not in orders:
+            return f"does not offer {mode} mode (declared)"
+    return ""
+
+
+def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
+    """Tries the plainest case of the same kind: what raises is not supported.
+
+    What is declared, and the least there is, is not in question: a raise there is an error
+    and not an answer.
+    """
+    used = case.options.used()
+    probe = Recipe(
+        reduction=case.options.reduction,
+        targets=case.target_kind,
+        weight="weight" in used,
+        ignored=int("ignore_index" in used),
+        smoothing=case.options.label_smoothing,
+    ).build(0, case.dtype)
+    least = subject.least
+    try:
+        if mode == "forward":
+            subject.jvp(probe, probe.logits)
+        elif mode == "second":
+            subject.hvp(probe, probe.logits)
+        else:
+            kind = case.target_kind
+            found = subject.implementation.targets is None and least is not None
+            if found and kind != least.target_kind and not reads_targets(subject, probe):  # type: ignore[union-attr]
+                return f"not supported: its value does not depend on {kind} targets"
+            subject.value(probe)
+    except Unsupported as error:
+        return str(error)
+    except WrongShape:
+        return ""  # a wrong answer is an answer: the checks judge it
+    except Exception as error:
+        if _is_promised(subject, case, mode):
+            return ""
+        first = (str(error).strip().splitlines() or [""])[0]
+        return f"not supported: raises {type(error).__name__}: {first}"[:200]
+    return ""
+
+
+def _is_promised(subject: BoundSubject, case: Case, mode: str) -> bool:
+    """Declared, or one reduction and one kind of target, which is the least there is."""
+    declared, least = subject.implementation, subject.least
+    if mode in ("forward", "second"):
+        return declared.orders is not None
+    plain = not case.options.used()
+    if plain and least is not None:
+        same = case.target_kind == least.target_kind
+        if same and case.options.reduction == least.options.reduction:
+            return True
+    options = plain or declared.options is not None
+    return declared.targets is not None and declared.reductions is not None and options
+
+
+def _two_targets(case: Case) -> tuple[Any, Any]:
+    """Two targets of one kind that nothing but reading them tells apart.
+
+    Indices: with the largest in the same place, so that an argmax over the rows agrees.
+    Probabilities: strictly between 0 and 1, with their largest entry in different classes.
+    """
+    rows, classes = case.rows, case.classes
+    if case.target_kind == "index":
+        first = np.arange(rows) % (classes - 1)
+        first[0] = classes - 1
+        second = first.copy()
+        second[1:] = (first[1:] + 1) % (classes - 1)
+        return first, second
+    shares = np.full((rows, classes), 1.0) + np.eye(rows, classes)
+    shares /= shares.sum(axis=1, keepdims=True)
+    return shares, np.roll(shares, 1, axis=1)
+
+
+def _number(subject: BoundSubject, case: Case) -> Any:
+    """The loss in an answer as NumPy has it, whatever its shape."""
+    result = subject.answer(case)
+    if subject.implementation.value is not None:
+        result = subject.implementation.value(result)
+    elif isinstance(result, tuple | list) and result:
+        result = result[0]
+    if subject.backend.owns(result):
+        return subject.backend.asnumpy(result)
+    return np.asarray(result, dtype=np.float64 if isinstance(result, float | int) else object)
