@@ -94,6 +94,9 @@ class Backend(Protocol):
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function under the framework's compiler (``jax.jit``, ``torch.compile``)."""
 
+    def healthy(self) -> bool:
+        """Whether the process can go on computing: not after a device-side assert."""
+
     def global_state(self) -> Mapping[str, Any]:
         """The framework's process-wide settings that user code could change."""
 
@@ -189,12 +192,15 @@ class Check:
         run: the check itself.
         cost: rough cost in evaluations; cheap checks run first.
         needs: modes the subject must support, else the case is skipped with the reason.
+        asked_last: it may leave the device unusable (a device-side assert), so it comes after
+            every other.
     """
 
     name: str
     run: CheckFunction
     cost: int = 1
     needs: tuple[str, ...] = ("value",)
+    asked_last: bool = False
 
 
 class ReportFormat(Protocol):

@@ -114,6 +114,7 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
                 jobs.append(Job(clause, recipes[0], dtype, tuple(recipes[1:])))
             else:
                 jobs.extend(Job(clause, recipe, dtype) for recipe in recipes)
+    jobs.sort(key=lambda job: by_name[job.clause.check].asked_last)  # stable: the rest stays
     if not jobs:
         raise UsageError(
             f"cases: {', '.join(selection.cases)} matches no case of {', '.join(selection.clauses)}"

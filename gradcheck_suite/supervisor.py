@@ -108,6 +108,9 @@ class Supervisor:
             lane.current = None
             lane.deadline = time.monotonic() + STARTUP
             yield index, record_json.decode(message["record"])
+        elif "spent" in message:
+            self._end(lane)
+            self._start(lane)
         else:
             lane.finished = True
 

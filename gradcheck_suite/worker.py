@@ -6,7 +6,8 @@ kills this one; the supervisor learns from the last line which case it was.
 Protocol: one JSON object on standard input, ``{"order": …, "share": [k, n], "done": […]}``: the
 worker runs the jobs k, k + n, k + 2n … that are not done. On what was standard output, one
 object per line: the ``greeting``, then ``{"start": i}`` and ``{"index": i, "record": …}`` for every
-job, then ``{"finished": true}``; or ``{"refused": message}`` or ``{"broken": …}``.
+job, then ``{"finished": true}``, or ``{"spent": true}`` where the device is unusable and another
+process must go on; or at the start ``{"refused": message}`` or ``{"broken": …}``.
 """
 
 from __future__ import annotations
@@ -47,6 +48,9 @@ def main() -> int:
         _say(channel, {"start": index})
         record = runner.judge(runner.jobs[index])
         _say(channel, {"index": index, "record": record_json.encode(record)})
+        if not runner.backend.healthy():
+            _say(channel, {"spent": True})
+            return 0
     _say(channel, {"finished": True})
     return 0
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import numpy as np
@@ -44,9 +44,7 @@ class JaxBackend:
         return str(self.jax.__version__)
 
     def devices(self) -> tuple[str, ...]:
-        default = [_device_name(device) for device in self.jax.devices()]
-        host = [_device_name(device) for device in self.jax.devices("cpu")]
-        return tuple(dict.fromkeys((*default, *host)))
+        return tuple(dict.fromkeys(_device_name(device) for device in self._all_devices()))
 
     def owns(self, value: object) -> bool:
         return isinstance(value, self.jax.Array)
@@ -122,6 +120,9 @@ class JaxBackend:
         compiled: Callable[..., Any] = self.jax.jit(function)
         return compiled
 
+    def healthy(self) -> bool:
+        return True  # XLA raises where CUDA would assert
+
     def global_state(self) -> Mapping[str, Any]:
         config = self.jax.config
         names = (
@@ -146,8 +147,15 @@ class JaxBackend:
             for cotangent, value in zip(cotangents, values, strict=True)
         )
 
+    def _all_devices(self) -> list[Any]:
+        """The default platform's devices, and the host's where JAX was allowed to have them."""
+        found = list(self.jax.devices())
+        with suppress(RuntimeError):  # JAX_PLATFORMS may leave the CPU out
+            found.extend(self.jax.devices("cpu"))
+        return found
+
     def _device(self, name: str) -> Any:
-        for device in (*self.jax.devices(), *self.jax.devices("cpu")):
+        for device in self._all_devices():
             if name in (_device_name(device), device.platform):
                 return device
         raise Unsupported(f"device: JAX has no device {name!r}; it has {', '.join(self.devices())}")

@@ -73,6 +73,9 @@ class NumPyBackend:
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         raise Unsupported("NumPy has no compiler")
 
+    def healthy(self) -> bool:
+        return True
+
     def global_state(self) -> Mapping[str, Any]:
         return {}  # NumPy's settings are the process's own: see process_state.py
 

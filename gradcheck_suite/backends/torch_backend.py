@@ -140,6 +140,16 @@ class TorchBackend:
         compiled: Callable[..., Any] = self.torch.compile(function, backend="aot_eager")
         return compiled
 
+    def healthy(self) -> bool:
+        cuda = self.torch.cuda
+        if not cuda.is_initialized():
+            return True
+        try:
+            cuda.synchronize()
+        except RuntimeError:  # a device-side assert: every later call on the device fails too
+            return False
+        return True
+
     def global_state(self) -> Mapping[str, Any]:
         torch = self.torch
         return {

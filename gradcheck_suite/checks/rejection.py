@@ -70,4 +70,4 @@ def _short(row: FloatArray) -> str:
     return "[" + ", ".join(f"{entry:.3g}" for entry in row[:4]) + (", …]" if row.size > 4 else "]")
 
 
-CHECKS = (Check("target-range", target_range, cost=4),)
+CHECKS = (Check("target-range", target_range, cost=4, asked_last=True),)
