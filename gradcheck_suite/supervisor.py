@@ -43,6 +43,9 @@ class _Lane:
     finished: bool = False
 
 
+_Event = tuple[_Lane, "subprocess.Popen[str]", dict[str, Any] | None]
+
+
 class Supervisor:
     """Iterates over the records of an order; see ``run``.
 
@@ -54,7 +57,7 @@ class Supervisor:
         self.order = order
         self.lanes = [_Lane(number) for number in range(max(1, jobs))]
         self.greeting: dict[str, Any] = {}
-        self._events: queue.Queue[tuple[_Lane, dict[str, Any] | None]] = queue.Queue()
+        self._events: queue.Queue[_Event] = queue.Queue()
         self._lost = 0
 
     def run(self, on_plan: Callable[[int], None] | None = None) -> Iterator[tuple[int, Record]]:
@@ -77,14 +80,14 @@ class Supervisor:
         waiting = [lane for lane in self.lanes if not lane.finished]
         patience = min(lane.deadline for lane in waiting) - time.monotonic()
         try:
-            lane, message = self._events.get(timeout=max(0.05, patience))
+            lane, process, message = self._events.get(timeout=max(0.05, patience))
         except queue.Empty:
             for lane in waiting:
                 if time.monotonic() >= lane.deadline:
                     yield from self._gone(lane, overran=True)
             return
-        if lane.finished:
-            return
+        if lane.finished or lane.process is not process:
+            return  # the last words of a worker that was replaced
         if message is None:
             yield from self._gone(lane, overran=False)
         elif "refused" in message:
@@ -179,10 +182,8 @@ class Supervisor:
                 message = json.loads(line)
             except ValueError:
                 continue  # cut off in the middle: the worker is dying
-            if lane.process is process:
-                self._events.put((lane, message))
-        if lane.process is process and not lane.finished:
-            self._events.put((lane, None))
+            self._events.put((lane, process, message))
+        self._events.put((lane, process, None))
 
     def _end(self, lane: _Lane) -> None:
         process, lane.process = lane.process, None
