@@ -223,13 +223,16 @@ class Runner:
             reason = f"not run: {self._overruns} cases before it ran past their time limit"
             return job, Skipped(reason)
         try:
-            with time_limit(self.time_limit), process_state.preserved(self.backend):
-                subject = self._subject(job.dtype)
-                if isinstance(subject, Errored):
-                    reason = f"not judged: the implementation fails everywhere in {job.dtype}"
-                    return job, Skipped(reason)
-                job = self._applicable(subject, job)
-                return job, self._verdict(subject, job)
+            with time_limit(self.time_limit):
+                # What binding and trying change is put back before the check looks.
+                with process_state.preserved(self.backend):
+                    subject = self._subject(job.dtype)
+                    if isinstance(subject, Errored):
+                        reason = f"not judged: the implementation fails everywhere in {job.dtype}"
+                        return job, Skipped(reason)
+                    job = self._applicable(subject, job)
+                with process_state.preserved(self.backend):
+                    return job, self._verdict(subject, job)
         except KeyboardInterrupt:
             raise
         except BaseException as error:

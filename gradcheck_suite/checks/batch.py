@@ -87,9 +87,19 @@ def concatenation(subject: Subject, case: Case) -> Verdict:
             whole.value_bound * 2.0,
             reference=whole.reference,
             names=("from chunks", "specified for the whole"),
-        )
+        ),
+        judge(
+            "value of the whole",
+            subject.value(case),
+            recombined,
+            whole.value_bound * 3.0,
+            reference=whole.reference,
+            names=("from the whole", "from chunks"),
+            against_itself=True,
+        ),
     ]
     if not subject.supports(case, "gradient"):
+        together = subject.gradients(case).logits
         for chunk, cut, weight, chunk_bound in zip(chunks, cuts, weights, bounds, strict=True):
             share = weight / total if case.options.reduction == "mean" else 1.0
             verdicts.append(
@@ -98,8 +108,16 @@ def concatenation(subject: Subject, case: Case) -> Verdict:
                     subject.gradients(chunk).logits.astype(np.longdouble) * share,
                     whole.reference.gradient[cut],
                     chunk_bound.gradient_bound * share + whole.gradient_bound.take(cut),
-                    reference=None,
                     names=("from the chunk", "specified for the whole"),
+                )
+            )
+            verdicts.append(
+                judge(
+                    "gradient of the whole",
+                    together[cut],
+                    whole.reference.gradient[cut],
+                    whole.gradient_bound.take(cut),
+                    names=("from the whole", "specified"),
                 )
             )
     return worst_of(verdicts)

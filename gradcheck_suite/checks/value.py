@@ -45,10 +45,17 @@ def likelihood(subject: Subject, case: Case) -> Verdict:
 
 
 def non_negative(subject: Subject, case: Case) -> Verdict:
-    """value ≥ 0 within the bound, and what the limit cases are known to be."""
+    """value ≥ 0 within the bound; 0 where p_c → 1, and log C for equal logits."""
     yardstick = Yardstick.of(subject, case)
     got = subject.value(case)
     verdicts = [
+        judge(
+            "value",
+            got,
+            yardstick.reference.value,
+            yardstick.value_bound,
+            names=("got", "specified in the limit"),
+        ),
         judge(
             "value",
             got,
@@ -56,7 +63,7 @@ def non_negative(subject: Subject, case: Case) -> Verdict:
             yardstick.value_bound,
             names=("got", "at least"),
             against_itself=True,
-        )
+        ),
     ]
     if bool(np.all(case.logits == case.logits[:, :1])):
         constant = np.full(got.shape, np.log(np.longdouble(case.classes)))

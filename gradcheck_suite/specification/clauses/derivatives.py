@@ -5,6 +5,7 @@ from gradcheck_suite.specification.recipe import SEED_EXAMPLE, Recipe
 
 _PLAIN = (
     Recipe(),
+    Recipe(reduction="mean"),
     Recipe(reduction="mean", ignored=1),
     Recipe(reduction="sum", targets="probabilities"),
     Recipe(reduction="mean", weight=True, smoothing=0.1),
@@ -29,6 +30,7 @@ CLAUSES = (
         why="The sharpest test of two modes against each other: it has no truncation error.",
         cases=(
             Recipe(upstream="signed"),
+            Recipe(reduction="mean"),
             Recipe(reduction="mean", weight=True, ignored=1),
             Recipe(reduction="sum", targets="probabilities"),
         ),
@@ -49,6 +51,7 @@ CLAUSES = (
         check="hessian-finite-difference",
         cases=(
             Recipe(),
+            Recipe(reduction="mean"),
             Recipe(reduction="mean", ignored=1),
             Recipe(reduction="sum", targets="probabilities"),
         ),
