@@ -1,0 +1,103 @@
+"""Hessian-vector products against the finite difference of the gradient, and symmetry."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from gradcheck_suite.engine import line
+from gradcheck_suite.engine.decision import decide
+from gradcheck_suite.engine.evidence import Question
+from gradcheck_suite.engine.first_order import filled
+from gradcheck_suite.engine.line import Tangent
+from gradcheck_suite.engine.result import Outcome, judged
+from gradcheck_suite.engine.session import Session
+from gradcheck_suite.errors import Unsupported
+from gradcheck_suite.numerics.pairing import SPREAD_SAFETY, rounding_spread
+from gradcheck_suite.outcome import Failed, Inequality, Passed, Skipped, Verdict
+
+GRADIENT_ROUNDINGS = 8.0
+
+
+def second(session: Session) -> Outcome:
+    """⟨w, H v⟩ against the finite difference of ⟨w, ∇⟨u, f⟩(x + h·v)⟩; then H = Hᵀ.
+
+    The symmetry ⟨w, H v⟩ = ⟨v, H w⟩ has no truncation error and is judged by rounding,
+    measured where the first allowance does not suffice.
+    """
+    problem, before = session.problem, session.evaluations
+    if problem.handwritten or "second" not in problem.backend.modes:
+        return Outcome("second", Skipped("no second order: the gradient is handwritten"))
+    if any(leaf.is_complex for leaf in problem.leaves):
+        return Outcome("second", Skipped("no second order for complex primals"))
+
+    def ask(number: int) -> Question:
+        return _question(session, number)
+
+    try:
+        _, verdict = decide(session, ask, "⟨w, H v⟩ − finite difference of ⟨w, Jᵀu⟩")
+        if isinstance(verdict, Passed):
+            symmetric = _symmetric(session, verdict.inequality)
+            verdict = symmetric if isinstance(symmetric, Failed) else verdict
+    except Unsupported as reason:
+        return Outcome("second", Skipped(str(reason)))
+    return Outcome("second", verdict, session.evaluations - before)
+
+
+def product(session: Session, primals: Any, v: Tangent, w: Tangent) -> tuple[float, float]:
+    """⟨w, H v⟩ and ‖S H v‖."""
+    problem = session.problem
+    _, seconds = problem.backend.hvp(
+        problem.function, primals, session.cotangents, filled(session, v)
+    )
+    inner = line.contract(problem.backend, w.arrays, seconds)
+    return inner, line.scaled_norm(problem, w, seconds)
+
+
+def _question(session: Session, number: int) -> Question:
+    problem, backend = session.problem, session.problem.backend
+    v, w = session.tangent(number), line.draw(problem, session.seed, 10, number)
+    base, size = product(session, problem.primals, v, w)
+
+    def projected(h: float) -> float:
+        session.evaluations += 1
+        primals = line.moved(problem.primals, v, h)
+        return line.contract(backend, w.arrays, session.pull(primals, session.cotangents))
+
+    return Question(
+        slice=projected,
+        value=line.contract(backend, w.arrays, session.gradients),
+        analytic=base,
+        norm=size,
+        # A gradient's elements carry several roundings each, the value's last one only one.
+        magnitude=GRADIENT_ROUNDINGS * line.scaled_norm(problem, w, session.gradients),
+        step=v.step,
+        underflow=session.underflow(w),
+        spread=lambda: session.spread(lambda at: product(session, at, v, w)[0], base),
+    )
+
+
+def _symmetric(session: Session, known: Inequality | None) -> Verdict:
+    """Symmetry by rounding; below the finite difference's error two products look the same."""
+    problem = session.problem
+    v, w = session.tangent(0), line.draw(problem, session.seed, 10, 0)
+    forth, size = product(session, problem.primals, v, w)
+    back, other = product(session, problem.primals, w, v)
+    first = 8.0 * problem.machine_epsilon * math.hypot(size, other)
+    inequality = Inequality("|⟨w, H v⟩ − ⟨v, H w⟩|", abs(forth - back), first)
+    if inequality.holds:
+        return Passed(inequality)
+    shaken = [session.perturbed_primals(number) for number in range(3)]
+    spread = max(
+        rounding_spread([forth, *(product(session, at, v, w)[0] for at in shaken)]),
+        rounding_spread([back, *(product(session, at, w, v)[0] for at in shaken)]),
+    )
+    measured = max(SPREAD_SAFETY * spread, known.tolerance if known else 0.0)
+    inequality = Inequality(
+        "|⟨w, H v⟩ − ⟨v, H w⟩|",
+        abs(forth - back),
+        first + measured,
+        (("rounding", first), ("measured", measured)),
+    )
+    sides = (("⟨w, H v⟩", f"{forth:.9g}"), ("⟨v, H w⟩", f"{back:.9g}"))
+    return judged(inequality, Failed("the Hessian-vector product is not symmetric", sides=sides))

@@ -1,0 +1,133 @@
+"""One run's memory: the problem, its seed, and the gradient that several checks look at."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from gradcheck_suite.engine import line
+from gradcheck_suite.engine.evidence import Probe
+from gradcheck_suite.engine.line import Tangent
+from gradcheck_suite.engine.pieces import CHUNK
+from gradcheck_suite.engine.problem import Problem
+from gradcheck_suite.engine.result import Outcome
+from gradcheck_suite.numerics.directions import generator
+from gradcheck_suite.numerics.finite_difference import promised_resolution
+from gradcheck_suite.numerics.pairing import perturbed, rounding_spread
+from gradcheck_suite.protocols import Array, Arrays
+
+SMALLEST_NORMAL = {
+    "float64": 2.0**-1022,
+    "float32": 2.0**-126,
+    "bfloat16": 2.0**-126,
+    "float16": 2.0**-14,
+}
+Gradients = tuple[Array | None, ...]
+
+
+@dataclass(eq=False)
+class Session:
+    """What the checks of one run share; each thing is computed when it is first wanted.
+
+    Attributes:
+        problem: what is checked.
+        seed: seed of every random draw; streams are numbered from it.
+        directions: how many directions at least.
+        localise: whether a failure is narrowed down.
+        evaluations: how many values of the function were used so far.
+        tangents: the directions drawn so far.
+        reverse_probes: the probes of the reverse check, for the self-test.
+    """
+
+    problem: Problem
+    seed: int
+    directions: int = 1
+    localise: bool = True
+    evaluations: int = 0
+    reverse_probes: list[Probe] = field(default_factory=list)
+    tangents: dict[int, Tangent] = field(default_factory=dict)
+
+    @property
+    def promised(self) -> float:
+        return promised_resolution(self.problem.dtype)
+
+    @cached_property
+    def cotangents(self) -> Arrays:
+        return line.cotangents(self.problem, self.seed, 1)
+
+    @cached_property
+    def gradients(self) -> Gradients:
+        """Jᵀu for every leaf."""
+        return self.pull(self.problem.primals, self.cotangents)
+
+    @cached_property
+    def magnitude(self) -> float:
+        """Size of the terms of ⟨u, f⟩, never below where the dtype loses its digits."""
+        terms = line.magnitude(self.problem, self.cotangents, self.problem.values)
+        return max(terms, 8.0 * SMALLEST_NORMAL[self.problem.dtype])
+
+    @cached_property
+    def value(self) -> float:
+        return self.phi(self.problem.primals)
+
+    @cached_property
+    def scales(self) -> tuple[float, ...]:
+        """How far directions reach in each leaf."""
+        return line.scales(self.problem)
+
+    @cached_property
+    def reach(self) -> float:
+        """How far a direction reaches per unit step, relative to the primals; at most 1."""
+        pairs = zip(self.scales, self.problem.leaves, strict=True)
+        return min([1.0, *(scale / leaf.rms for scale, leaf in pairs if leaf.rms > 0.0)])
+
+    def pull(self, primals: Arrays, cotangents: Arrays) -> Gradients:
+        return self.problem.pullback(primals, cotangents)[1]
+
+    def tangent(self, number: int) -> Tangent:
+        """Direction number k: kept if it is small, drawn again if it is not."""
+        if number in self.tangents:
+            return self.tangents[number]
+        drawn = line.draw(self.problem, self.seed, 2, number)
+        if sum(leaf.size for leaf in self.problem.leaves) <= CHUNK:
+            self.tangents[number] = drawn
+        return drawn
+
+    def phi(self, primals: Arrays) -> float:
+        """⟨u, f(primals)⟩."""
+        self.evaluations += 1
+        values = self.problem.evaluate(primals)
+        return line.contract(self.problem.backend, self.cotangents, values)
+
+    def underflow(self, tangent: Tangent) -> float:
+        """The smallest normal number in every element, as a direction weighs it."""
+        tiny = SMALLEST_NORMAL[self.problem.dtype]
+        parts = [
+            scale * math.sqrt(leaf.size)
+            for scale, leaf in zip(tangent.scales, self.problem.leaves, strict=True)
+        ]
+        return tiny * math.hypot(*parts)
+
+    def slice(self, tangent: Tangent) -> Callable[[float], float]:
+        """h ↦ ⟨u, f(x + h·v)⟩."""
+        return lambda h: self.phi(line.moved(self.problem.primals, tangent, h))
+
+    def perturbed_primals(self, number: int) -> Arrays:
+        """The primals with every element moved by a unit in the last place or two."""
+        problem, moved = self.problem, []
+        for index, (array, leaf) in enumerate(zip(problem.primals, problem.leaves, strict=True)):
+            rng = generator(self.seed, 3, number, index)
+            values = perturbed(problem.backend.asnumpy(array), rng, problem.machine_epsilon)
+            described = leaf.described
+            moved.append(problem.backend.asarray(values, described.dtype, described.device))
+        return tuple(moved)
+
+    def spread(self, measure: Callable[[Arrays], Any], base: float) -> float:
+        """How far a number moves when the primals are perturbed at rounding level."""
+        return rounding_spread([base, *(measure(self.perturbed_primals(i)) for i in range(2))])
+
+
+CheckOfProblem = Callable[[Session], Outcome]

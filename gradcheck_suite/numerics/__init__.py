@@ -1,0 +1,1 @@
+"""How a check decides: differences, directions, tolerances, localisation. NumPy only."""

@@ -1,0 +1,224 @@
+"""Where a gradient is wrong, and what its error looks like.
+
+For a function with independent rows (N×C → N), ``columns`` gets the whole Jacobian from 4C
+evaluations: class j is perturbed in every row at once. For a scalar function ``bisect``
+narrows a failing direction down to blocks. ``describe_pattern`` puts an error in words.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.numerics.directions import generator, natural_scale, representable
+from gradcheck_suite.numerics.finite_difference import (
+    Estimate,
+    directional_derivative,
+    measured_noise,
+    natural_step,
+)
+from gradcheck_suite.numerics.patterns import describe_pattern
+
+FloatArray = npt.NDArray[np.float64]
+RowFunction = Callable[[FloatArray], npt.ArrayLike]
+"""Maps (N, C) to (N,), everything in float64 on the outside."""
+Probe = Callable[[slice], tuple[float, float]]
+"""Discrepancy and tolerance of a fresh direction that lives on a block of elements."""
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """Elements ``start:stop`` (flat) whose directional derivative is wrong, and by how much."""
+
+    start: int
+    stop: int
+    discrepancy: float
+    tolerance: float
+
+    @property
+    def size(self) -> int:
+        return self.stop - self.start
+
+
+@dataclass(frozen=True, slots=True)
+class Bisection:
+    """The blocks that were found.
+
+    Attributes:
+        blocks: the worst failing blocks, narrowed as far as they go.
+        widespread: more blocks failed on the way than were followed.
+        probes: how many directions were evaluated.
+    """
+
+    blocks: tuple[Block, ...]
+    widespread: bool
+    probes: int
+
+
+def columns(
+    function: RowFunction,
+    primal: npt.ArrayLike,
+    *,
+    machine_epsilon: float,
+    dtype: str = "float64",
+    step: float | None = None,
+    value: npt.ArrayLike | None = None,
+    noise: npt.ArrayLike | None = None,
+    target_error: npt.ArrayLike | None = None,
+    max_evaluations: int = 4,
+    classes: Iterable[int] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Estimate:
+    """∂f_i/∂x_ij of a function with independent rows, every element with its error.
+
+    Args:
+        function: f, (N, C) → (N,); row i of the result depends on row i alone (see
+            ``row_independent``). It is given a private copy each time.
+        primal: x, shape (N, C), representable in ``dtype``.
+        machine_epsilon: spacing at 1 of the dtype in which f is evaluated.
+        dtype: name of the dtype of x.
+        step: first step h; default the dtype's natural step times the scale of x.
+        value: f(x), shape (N,), if it is known.
+        noise: standard deviation of f's noise per row; default measured along two random
+            directions, because what is summed inside f is often larger than f and rounds so.
+        target_error: error per element that ends the search for a better step; a scalar
+            or anything that broadcasts against (N,).
+        max_evaluations: per column, 4 or 8 or more.
+        classes: which columns; default all. Others are NaN with infinite error.
+        progress: called with (columns done, columns in all).
+
+    Returns:
+        ``derivative`` and errors of shape (N, C), from 4C + 12 evaluations and N·C memory.
+    """
+    x = np.array(primal, dtype=np.float64)
+    at_zero = np.asarray(function(x.copy()) if value is None else value, dtype=np.float64)
+    first = natural_step(machine_epsilon)
+    h = first * natural_scale(x, first, dtype) if step is None else step
+    h = 2.0 ** round(math.log2(h))
+    evaluations = 0
+    if noise is None:
+        noise, evaluations = _row_noise(function, x, at_zero, h / 8.0), 12
+    derivative, truncation = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
+    rounding = np.full(x.shape, np.inf)
+    chosen = list(range(x.shape[1]) if classes is None else classes)
+    for done, j in enumerate(chosen, start=1):
+        direction = representable(x[:, j], np.ones(x.shape[0]), h, dtype).values
+
+        def along(distance: float, j: int = j, direction: FloatArray = direction) -> FloatArray:
+            moved = x.copy()
+            moved[:, j] += distance * direction
+            return np.asarray(function(moved), dtype=np.float64)
+
+        estimate = directional_derivative(
+            along,
+            value=at_zero,
+            step=h,
+            machine_epsilon=machine_epsilon,
+            noise=noise,
+            target_error=target_error,
+            max_evaluations=max_evaluations,
+        )
+        # The lattice moved the direction by up to a unit: the slope is per direction[i].
+        derivative[:, j] = estimate.derivative / direction
+        truncation[:, j] = estimate.truncation_error / np.abs(direction)
+        rounding[:, j] = estimate.rounding_error / np.abs(direction)
+        evaluations += estimate.evaluations
+        if progress is not None:
+            progress(done, len(chosen))
+    return Estimate(derivative, truncation, rounding, h, evaluations)
+
+
+def _row_noise(function: RowFunction, x: FloatArray, value: FloatArray, step: float) -> FloatArray:
+    """Per row the larger noise of two random directions: one may find too little by luck."""
+    tables = []
+    for stream in range(2):
+        drawn = step * generator(0, stream).standard_normal(x.shape)
+        tables.append(measured_noise(lambda t, d=drawn: function(x + t * d), value, 1.0))  # type: ignore[misc]
+    return np.maximum(*tables)
+
+
+def row_independent(function: RowFunction, primal: npt.ArrayLike, *, seed: int = 0) -> bool:
+    """Whether no row of the result depends on another row of the primal, to the last bit.
+
+    Rows are split by each bit of their number; one half is perturbed and the other half of
+    the result must not change. Every ordered pair of rows is thus tried, in 2⌈log₂ N⌉
+    evaluations. A result whose length is not N is not separable by rows.
+    """
+    x = np.array(primal, dtype=np.float64)
+    rows = x.shape[0]
+    before = np.asarray(function(x.copy()))
+    if before.shape != (rows,):
+        return False
+    rng = generator(seed)
+    for bit in range(max(1, (rows - 1).bit_length())):
+        for side in (0, 1):
+            moving = (np.arange(rows) >> bit) & 1 == side
+            moved = x.copy()
+            moved[moving] += rng.standard_normal(moved[moving].shape)
+            after = np.asarray(function(moved))
+            if not np.array_equal(after[~moving], before[~moving], equal_nan=True):
+                return False
+    return True
+
+
+def bisect(probe: Probe, size: int, *, follow: int = 2, smallest: int = 1) -> Bisection:
+    """Narrows failing blocks of ``size`` elements down, ``follow`` of them at a time.
+
+    Both halves of each failing block are probed with fresh directions, so a single fault
+    among n elements costs 2 log₂ n probes. A block whose halves both pass (a fault too
+    small for one of them, or spread evenly) is kept as it is.
+    """
+    found: list[Block] = []
+    queue = [slice(0, size)]
+    open_blocks: list[Block] = []
+    probes, widespread = 0, False
+    if size:
+        open_blocks, probes = _failing(probe, queue)
+    while open_blocks:
+        deeper: list[Block] = []
+        for block in open_blocks:
+            if block.size <= smallest:
+                found.append(block)
+                continue
+            middle = block.start + block.size // 2
+            halves = [slice(block.start, middle), slice(middle, block.stop)]
+            failing, used = _failing(probe, halves)
+            probes += used
+            deeper.extend(failing)
+            if not failing:
+                found.append(block)
+        deeper.sort(key=_severity, reverse=True)
+        widespread = widespread or len(deeper) > follow
+        open_blocks = deeper[:follow]
+    found.sort(key=_severity, reverse=True)
+    return Bisection(tuple(found), widespread, probes)
+
+
+def _failing(probe: Probe, parts: Sequence[slice]) -> tuple[list[Block], int]:
+    blocks = []
+    for part in parts:
+        discrepancy, tolerance = probe(part)
+        if not discrepancy <= tolerance:
+            blocks.append(Block(part.start, part.stop, discrepancy, tolerance))
+    return blocks, len(parts)
+
+
+def _severity(block: Block) -> float:
+    """How far a block is beyond its tolerance; a NaN is as far as can be."""
+    if math.isnan(block.discrepancy):
+        return math.inf
+    return block.discrepancy / block.tolerance if block.tolerance > 0.0 else math.inf
+
+
+__all__ = [
+    "Bisection",
+    "Block",
+    "bisect",
+    "columns",
+    "describe_pattern",
+    "row_independent",
+]

@@ -1,0 +1,115 @@
+"""Kinks, noise, singularities and oscillations: not accused, and not passed when wrong."""
+
+import numpy as np
+import pytest
+
+from gradcheck_suite.engine import gradcheck
+from gradcheck_suite.outcome import Status
+
+KINKS = {
+    "relu": (lambda x: (np.maximum(x, 0.0).sum(), 1.0 * (x > 0)), np.array([0.0, 1.0, -1.0])),
+    "abs": (lambda x: (np.abs(x).sum(), np.sign(x)), np.zeros(3)),
+    "max": (lambda x: (x.max(), np.eye(3)[x.argmax()]), np.array([2.0, 2.0, 1.0])),
+}
+
+
+@pytest.mark.parametrize("name", KINKS)
+@pytest.mark.parametrize("seed", range(3))
+def test_a_kink_is_inconclusive_and_its_slopes_are_shown(name, seed):
+    function, x = KINKS[name]
+    found = gradcheck(function, x, checks="reverse", seed=seed)["reverse"]
+    assert found.status is Status.INCONCLUSIVE
+    assert found.reason.startswith("kink")
+    assert "from the left" in found.reason
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_gradient_that_is_wrong_beside_the_kink_too_has_failed(seed):
+    wrong = gradcheck(
+        lambda x: (np.maximum(x, 0.0).sum(), 1.1 * (x > 0)),
+        np.array([0.0, 1.0, -1.0]),
+        checks="reverse",
+        seed=seed,
+    )
+    assert wrong.status is Status.FAILED
+
+
+def test_relu_away_from_its_kink_passes():
+    x = np.random.default_rng(0).standard_normal(1000)
+    assert gradcheck(KINKS["relu"][0], x, checks="reverse").passed
+
+
+RNG = np.random.default_rng(9)
+DIFFICULT = {
+    "x^1.5 near 0": (lambda x: np.sum(x**1.5), lambda x: 1.5 * x**0.5, [1e-9, 3e-9]),
+    "sqrt of tiny": (lambda x: np.sum(np.sqrt(x)), lambda x: 0.5 / np.sqrt(x), [1e-12, 4e-12]),
+    "sqrt, tiny beside large": (
+        lambda x: np.sum(np.sqrt(x)),
+        lambda x: 0.5 / np.sqrt(x),
+        [1e-10, 1.0],
+    ),
+    "sin(1e6 x)": (lambda x: np.sum(np.sin(1e6 * x)), lambda x: 1e6 * np.cos(1e6 * x), [0.3, 0.7]),
+    "noise of 1e-6": (
+        lambda x: np.sum(np.sin(x)) + 1e-6 * RNG.standard_normal(),
+        np.cos,
+        [0.3, 0.7, 2.0],
+    ),
+    "a fixed jitter of 1e-6": (
+        lambda x: np.sum(np.sin(x)) + 1e-6 * np.sum(np.sin(1e11 * x)),
+        np.cos,
+        [0.3, 0.7, 2.0],
+    ),
+    "rounded to 1e-3": (lambda x: np.sum(np.round(x, 3)), lambda x: 0.0 * x, [0.31234, 0.7]),
+    "log of tiny": (lambda x: np.sum(np.log(x)), lambda x: 1.0 / x, [1e-20, 1e-19]),
+    "huge values": (lambda x: np.sum(x**2), lambda x: 2.0 * x, [1e12, -3e12]),
+}
+
+
+@pytest.mark.parametrize("name", DIFFICULT)
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_a_difficult_function_is_not_accused(name, dtype):
+    value, gradient, x = DIFFICULT[name]
+    with np.errstate(all="ignore"):
+        for seed in range(8):
+            found = gradcheck(
+                lambda x: (value(x), gradient(x)), np.array(x, dtype), checks="reverse", seed=seed
+            )
+            assert found.status is not Status.FAILED, f"seed {seed}\n{found}"
+
+
+@pytest.mark.parametrize("name", [name for name in DIFFICULT if name != "rounded to 1e-3"])
+@pytest.mark.parametrize("factor", [0.0, -1.0, 1.05])
+def test_a_difficult_function_with_a_wrong_gradient_never_passes(name, factor):
+    value, gradient, x = DIFFICULT[name]
+    with np.errstate(all="ignore"):
+        for seed in range(4):
+            found = gradcheck(
+                lambda x: (value(x), factor * gradient(x)),
+                np.array(x),
+                checks="reverse",
+                seed=seed,
+                localise=False,
+            )
+            assert not found.passed, f"seed {seed}\n{found}"
+
+
+def test_an_infinite_slope_is_called_singular():
+    found = gradcheck(lambda x: (np.sqrt(x).sum(), 0.5 / np.sqrt(x)), np.zeros(2), checks="reverse")
+    assert found["reverse"].status is Status.INCONCLUSIVE
+    assert "singular" in found["reverse"].reason
+
+
+def test_a_nan_in_the_gradient_of_a_smooth_function_is_a_failure():
+    wrong = gradcheck(
+        lambda x: (np.sum(x**2), np.where(x == 0.0, np.nan, 2.0 * x)),
+        np.array([1.0, 0.0]),
+        checks="reverse",
+    )
+    assert wrong.status is Status.FAILED
+    assert "x[1]" in wrong["reverse"].verdict.at
+
+
+def test_a_gradient_that_vanishes_is_judged_against_the_value():
+    found = gradcheck(lambda x: (np.sum(x**2), 2.0 * x), np.zeros(4), checks="reverse")
+    assert found.passed
+    assert "zero to within" in found["reverse"].reason

@@ -1,0 +1,66 @@
+"""Directions are Gaussian, and x ± h·v is exact."""
+
+import numpy as np
+import pytest
+
+from gradcheck_suite.numerics.directions import (
+    euclidean_norm,
+    gaussian,
+    generator,
+    natural_scale,
+    representable,
+)
+
+DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16}
+STEPS = {"float64": 2.0**-10, "float32": 2.0**-5, "float16": 0.25}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("offset", [0.0, 1.0, 30.0, 1000.0])
+def test_the_steps_round_far_less_than_unprepared_ones(dtype, offset):
+    kind, step = DTYPES[dtype], STEPS[dtype]
+    x = (offset + generator(1).standard_normal(400)).astype(kind)
+    drawn = natural_scale(x, step, dtype) * gaussian(generator(2), (400,))
+    prepared = representable(x, drawn, step, dtype).values
+
+    def rounding(v):
+        v = v.astype(kind)
+        exact = x.astype(np.float64) + step * v.astype(np.float64)
+        return euclidean_norm((x + kind(step) * v).astype(np.float64) - exact)
+
+    assert rounding(prepared) <= 0.6 * rounding(drawn)
+
+
+def test_rounding_leaves_a_direction_gaussian():
+    drawn = gaussian(generator(3), (1000,))
+    rounded = representable(np.ones(1000), drawn, 2.0**-10, "float64").values
+    assert np.allclose(rounded, drawn, atol=1e-6)
+
+
+def test_an_element_far_larger_than_the_rest_does_not_freeze_the_rest():
+    x = np.ones(50, dtype=np.float32)
+    x[0] = 1e6
+    v = representable(x, gaussian(generator(4), (50,)), 2.0**-5, "float32").values
+    assert np.all(v != 0.0)
+
+
+@pytest.mark.parametrize(
+    ("primal", "scale"),
+    [
+        (np.zeros(3), 1.0),
+        (np.ones(3), 1.0),
+        (np.full(3, 1e6), 1.0),
+        (np.full(3, 2.0**-40), 2.0**-40),
+    ],
+)
+def test_the_scale_is_the_primals_and_at_most_one(primal, scale):
+    assert natural_scale(primal, 2.0**-10, "float64") == scale
+
+
+def test_the_same_seed_draws_the_same():
+    assert np.array_equal(gaussian(generator(1, 2), (5,)), gaussian(generator(1, 2), (5,)))
+    assert not np.array_equal(gaussian(generator(1, 2), (5,)), gaussian(generator(1, 3), (5,)))
+
+
+def test_the_norm_is_euclidean():
+    assert euclidean_norm(np.array([3.0, 4.0])) == pytest.approx(5.0)
