@@ -53,7 +53,7 @@ def judge(
         error = np.abs(left.astype(np.longdouble) - right).astype(np.float64)
         if not against_itself:
             error = np.where(_same_non_finite(left, right), 0.0, error)
-    margins = np.vectorize(_margin, otypes=[np.float64])(error, bound.total)
+    margins = _margins(error, bound.total)
     worst = tuple(int(part) for part in np.unravel_index(int(np.argmax(margins)), error.shape))
     tolerance, terms = bound.at(worst)
     a, b = float(left[worst]), float(right[worst])
@@ -139,8 +139,11 @@ def _same_non_finite(
     return np.asarray(nans | infinities)
 
 
-def _margin(error: float, tolerance: float) -> float:
-    return Inequality("", error, tolerance).margin
+def _margins(error: FloatArray, tolerance: FloatArray) -> FloatArray:
+    """``Inequality.margin``, element by element: NaN is infinitely far, 0/0 is 0."""
+    with np.errstate(all="ignore"):
+        ratio = np.where(error == 0.0, 0.0, error / tolerance)
+    return np.where(np.isnan(ratio) | np.isnan(tolerance), np.inf, ratio)
 
 
 def _counts(reference: Reference) -> dict[str, int]:

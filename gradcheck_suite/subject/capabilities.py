@@ -75,7 +75,7 @@ def _by_mode(subject: BoundSubject, mode: str) -> str:
     if mode == "gradient":
         return ""
     if subject.gradient_kind != "autodiff":
-        return f"the gradient is {subject.gradient_kind}: nothing to differentiate again"
+        return "the gradient is given, not derived: there is nothing to differentiate again"
     orders = subject.implementation.orders
     if mode in ("forward", "second"):
         if mode not in subject.backend.modes:
