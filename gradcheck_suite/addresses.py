@@ -6,6 +6,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -156,8 +157,11 @@ def _seen_backend(implementation: Implementation) -> str:
     names = {_root(getattr(function, "__module__", "") or type(function).__module__)}
     namespace = getattr(function, "__globals__", {})
     code = getattr(function, "__code__", None)
-    used = set(getattr(code, "co_names", ())) | set(getattr(code, "co_freevars", ()))
-    names |= {_root(_origin(namespace[name])) for name in used if name in namespace}
+    used = [namespace[name] for name in getattr(code, "co_names", ()) if name in namespace]
+    for cell in getattr(function, "__closure__", None) or ():
+        with suppress(ValueError):  # a cell that is not filled yet
+            used.append(cell.cell_contents)
+    names |= {_root(_origin(value)) for value in used}
     seen = [name for name in backends.names() if name in names]
     if not seen:
         names |= {_root(_origin(value)) for value in namespace.values()}

@@ -8,6 +8,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import click
@@ -59,7 +60,13 @@ class Target:
 @click.option("--case", "cases", help="Only these cases, by pattern of their id.", multiple=True)
 @click.option("--dialect", help="A declared choice NAME=VALUE (list dialects).", multiple=True)
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of every case.")
-@click.option("--jobs", default=1, show_default=True, help="Worker processes.")
+@click.option(
+    "--jobs",
+    default=1,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Worker processes.",
+)
 @click.option("--time-limit", default=DEFAULT_TIME_LIMIT, show_default=True, help="Seconds a case.")
 @click.option("-x", "--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--quick", is_flag=True, help="The most telling case of each clause, one dtype.")
@@ -86,7 +93,7 @@ def run(
     """
     console = Console()
     for path in reports:
-        _usage(partial(discovery.report_format, path))  # before the work, not after it
+        _usage(partial(_writable, path))  # before the work, not after it
     runs = []
     for target in _usage(lambda: _targets(implementations, backend, quick)):
         runs.append(_judge(console, target, fail_fast=fail_fast, **options))
@@ -111,6 +118,13 @@ def _targets(names: tuple[str, ...], backend: str, quick: bool) -> tuple[Target,
             f"--backend: nothing that ships for {backend} can run here (gradcheck-suite doctor)"
         )
     return found
+
+
+def _writable(path: str) -> None:
+    discovery.report_format(path)
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise UsageError(f"--report: there is no folder {folder}; make it first")
 
 
 def _missing(implementation: Implementation) -> tuple[str, ...]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from typing import Any
 
 from gradcheck_suite import addresses, backends
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.runner import DEFAULT_TIME_LIMIT, Runner, Selection
+from gradcheck_suite.story import replay_command
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,22 @@ class Order:
         }
         return cls(**values, selection=Selection(**chosen))
 
+    def replay(self, job: str, backend: str = "") -> str:
+        """The command that shows the outcome of a job again.
+
+        Args:
+            job: id of the job, ``clause/case@dtype``.
+            backend: the backend that was seen, where the order names none.
+        """
+        return replay_command(
+            job,
+            self.address,
+            backend=self.backend or backend,
+            device=self.device,
+            dialect=self.dialect,
+            seed=self.selection.seed,
+        )
+
     def resolve(self) -> Implementation:
         """The implementation, its module imported."""
         return addresses.resolve(self.address, backend=self.backend, dialect=self.dialect)
@@ -55,6 +73,6 @@ class Order:
             backends.load(implementation.backend),
             device=self.device,
             selection=self.selection,
-            address=self.address,
+            replay=partial(self.replay, backend=implementation.backend),
             time_limit=self.time_limit,
         )

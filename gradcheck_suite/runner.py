@@ -13,7 +13,7 @@ import threading
 import time
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from importlib import metadata
@@ -33,6 +33,7 @@ from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipp
 from gradcheck_suite.protocols import Backend, Check
 from gradcheck_suite.specification.clause import Clause, select
 from gradcheck_suite.specification.recipe import Recipe
+from gradcheck_suite.story import replay_call
 from gradcheck_suite.subject.binding import bind, validate
 from gradcheck_suite.subject.bound import BoundSubject
 
@@ -84,6 +85,10 @@ class Selection:
     quick: bool = False
     seed: int = DEFAULT_SEED
 
+    def __post_init__(self) -> None:
+        if self.seed < 0:
+            raise UsageError(f"seed: {self.seed} is negative; use an integer ≥ 0")
+
 
 def checks() -> Mapping[str, Check]:
     """Every check by its name."""
@@ -130,7 +135,8 @@ class Runner:
         backend: the backend.
         device: where; empty for the backend's default.
         selection: which questions.
-        address: how the implementation is named on a command line, for the replay.
+        replay: from a job's id to a command that shows its outcome again; default a call of
+            ``gs.conformance``, for functions without an address.
         time_limit: seconds for one case.
     """
 
@@ -141,7 +147,7 @@ class Runner:
         *,
         device: str = "",
         selection: Selection = Selection(),
-        address: str = "",
+        replay: Callable[[str], str] | None = None,
         time_limit: float = DEFAULT_TIME_LIMIT,
     ) -> None:
         validate(implementation, backend)
@@ -154,7 +160,7 @@ class Runner:
                 f"{', '.join(backend.devices())}"
             )
         self.selection = selection
-        self.address = address
+        self._replay = replay or self._call_again
         self.time_limit = time_limit
         self.jobs = plan(implementation, selection)
         self._subjects: dict[str, BoundSubject | Errored] = {}
@@ -170,7 +176,7 @@ class Runner:
     def judge(self, job: Job) -> Record:
         """One job to one record, whatever the implementation does."""
         start = time.perf_counter()
-        printed = io.StringIO()
+        printed = _Unclosable()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             with contextlib.redirect_stdout(printed), contextlib.redirect_stderr(printed):
@@ -210,7 +216,7 @@ class Runner:
             dialect=dict(declared),
             deviation=self._deviation(job, verdict),
             seconds=seconds,
-            replay=self._replay(job),
+            replay=self._replay(job.id),
             warnings=messages,
             output=output,
         )
@@ -276,41 +282,26 @@ class Runner:
                 raise
         return self._subjects[dtype]
 
+    def _call_again(self, job: str) -> str:
+        return replay_call(
+            job, self.implementation.name, backend=self.backend.name, seed=self.selection.seed
+        )
+
     def _deviation(self, job: Job, verdict: Verdict) -> str:
         if not isinstance(verdict, Failed | Inconclusive):
             return ""
         for deviation in self.deviations:
             if covers(deviation, job.clause.id, job.recipe.id, job.dtype):
-                return (
-                    f"{deviation.reason} ({deviation.link})"
-                    if deviation.link
-                    else (deviation.reason)
-                )
+                link = f" ({deviation.link})" if deviation.link else ""
+                return deviation.reason + link
         return ""
 
-    def _replay(self, job: Job) -> str:
-        """A command that shows this outcome again; Python where there is no address."""
-        seed = self.selection.seed
-        if self.address:
-            device = "" if self.device == self.backend.devices()[0] else f" --device {self.device}"
-            choices = "".join(
-                f" --dialect {name}={value}" for name, value in self._given_dialect().items()
-            )
-            return (
-                f"gradcheck-suite replay '{job.id}' {self.address} "
-                f"--backend {self.backend.name}{device}{choices} --seed {seed}"
-            )
-        return (
-            f"gs.conformance({self.implementation.name}, backend={self.backend.name!r}, "
-            f"clauses={job.clause.id!r}, cases={job.recipe.id!r}, dtypes=({job.dtype!r},), "
-            f"seed={seed})"
-        )
 
-    def _given_dialect(self) -> dict[str, str]:
-        """The declared choices that the address does not bring with it."""
-        if ":" not in self.address:
-            return {}
-        return dict(self.implementation.dialect)
+class _Unclosable(io.StringIO):
+    """A stream that outlives code under test which closes its standard output."""
+
+    def close(self) -> None:
+        self.flush()
 
 
 def _matches(name: str, patterns: Sequence[str]) -> bool:
@@ -350,9 +341,14 @@ def holds(condition: str) -> bool:
     """Whether ``distribution<=1.2`` holds here; an empty condition does, an absent library not."""
     if not condition:
         return True
-    from packaging.requirements import Requirement
+    from packaging.requirements import InvalidRequirement, Requirement
 
-    requirement = Requirement(condition)
+    try:
+        requirement = Requirement(condition)
+    except InvalidRequirement as error:
+        raise UsageError(
+            f"Deviation(when=): {condition!r} is no condition such as 'optax<=0.2.8': {error}"
+        ) from None
     try:
         return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
     except metadata.PackageNotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import textwrap
 from collections.abc import Iterator, Mapping
 
@@ -10,6 +11,34 @@ from gradcheck_suite.outcome import Errored, Failed, Record
 
 _LABEL = 9
 _INDENT = " " * (2 + _LABEL)
+
+
+def replay_command(
+    job: str,
+    address: str,
+    *,
+    backend: str = "",
+    device: str = "",
+    dialect: Mapping[str, str] | None = None,
+    seed: int,
+) -> str:
+    """The command line that shows one outcome again; it can be pasted into a shell."""
+    words = ["gradcheck-suite", "replay", f"'{job}'", shlex.quote(address)]
+    for name, value in (("--backend", backend), ("--device", device)):
+        words += [name, value] if value else []
+    for choice, value in (dialect or {}).items():
+        words += ["--dialect", shlex.quote(f"{choice}={value}")]
+    return " ".join([*words, "--seed", str(seed)])
+
+
+def replay_call(job: str, name: str, *, backend: str, seed: int) -> str:
+    """The same in Python, for a function that has no address."""
+    clause, _, rest = job.partition("/")
+    case, _, dtype = rest.rpartition("@")
+    return (
+        f"gs.conformance({name}, backend={backend!r}, clauses={clause!r}, cases={case!r}, "
+        f"dtypes=({dtype!r},), seed={seed})"
+    )
 
 
 def tell(record: Record, *, width: int = 80, versions: Mapping[str, str] | None = None) -> str:
@@ -79,10 +108,29 @@ def _replay(command: str, width: int) -> str:
     head = f"  {'replay':<{_LABEL}}"
     if len(head) + len(command) <= width or not command.startswith("gradcheck-suite"):
         return head + command
-    folded = textwrap.wrap(
-        command,
-        width - len(_INDENT) - 4,
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
-    return head + f" \\\n{_INDENT}  ".join(folded)
+    lines: list[str] = []
+    for word in _words(command):
+        if lines and len(lines[-1]) + 1 + len(word) <= width - len(_INDENT) - 4:
+            lines[-1] += f" {word}"
+        else:
+            lines.append(word)
+    return head + f" \\\n{_INDENT}  ".join(lines)
+
+
+def _words(command: str) -> list[str]:
+    """The words of a shell command as they are written; what is quoted stays whole."""
+    words: list[str] = []
+    for part in command.split(" "):
+        if words and _is_open(words[-1]):
+            words[-1] += f" {part}"
+        else:
+            words.append(part)
+    return words
+
+
+def _is_open(word: str) -> bool:
+    try:
+        shlex.split(word)
+    except ValueError:  # no closing quotation
+        return True
+    return False

@@ -90,6 +90,8 @@ def conformance(
         quick=quick,
         seed=seed,
     )
+    if jobs < 1:
+        raise UsageError(f"jobs: {jobs} processes cannot run anything; use 1 or more")
     place: dict[str, Any] = {"time_limit": time_limit, "device": device}
     if isolate is None:
         isolate = isinstance(loss, str) or jobs > 1
@@ -101,11 +103,18 @@ def conformance(
     else:
         implementation = addresses.resolve(loss, backend=backend, dialect=dialect)
         address = loss if isinstance(loss, str) else _address(loss)
+        order = Order(
+            address,
+            implementation.backend,
+            dialect=dict(dialect or {}),
+            selection=selection,
+            **place,
+        )
         runner = Runner(
             implementation,
             backends.load(implementation.backend),
             selection=selection,
-            address=address,
+            replay=order.replay if address else None,
             **place,
         )
         source = _InProcess(runner)

@@ -38,6 +38,7 @@ class _Lane:
     done: set[int] = field(default_factory=set)
     process: subprocess.Popen[str] | None = None
     noise: IO[bytes] | None = None
+    listener: threading.Thread | None = None
     current: int | None = None
     deadline: float = 0.0
     finished: bool = False
@@ -173,16 +174,18 @@ class Supervisor:
                 channel.write(json.dumps(request))
         except BrokenPipeError:
             pass  # it has died already; its silence says so
-        threading.Thread(target=self._listen, args=(lane, process), daemon=True).start()
+        lane.listener = threading.Thread(target=self._listen, args=(lane, process), daemon=True)
+        lane.listener.start()
 
     def _listen(self, lane: _Lane, process: subprocess.Popen[str]) -> None:
         assert process.stdout is not None
-        for line in process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue  # cut off in the middle: the worker is dying
-            self._events.put((lane, process, message))
+        with process.stdout as channel:
+            for line in channel:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue  # cut off in the middle: the worker is dying
+                self._events.put((lane, process, message))
         self._events.put((lane, process, None))
 
     def _end(self, lane: _Lane) -> None:
@@ -191,6 +194,9 @@ class Supervisor:
             if process.poll() is None:
                 process.kill()
             process.wait()
+        if lane.listener is not None:
+            lane.listener.join()  # its pipe ends with the process
+            lane.listener = None
         if lane.noise is not None:
             lane.noise.close()
             lane.noise = None
@@ -212,23 +218,20 @@ class Supervisor:
         case, _, dtype = rest.rpartition("@")
         clause = next(each for each in clauses() if each.id == clause_id)
         greeting, order = self.greeting, self.order
-        backend = greeting.get("backend", order.backend or "?")
-        flags = f" --backend {backend}" if backend != "?" else ""
         return Record(
             clause=clause.id,
-            level=clause.level,
+            level=clause.level_for(order.dialect),
             statement=clause.statement,
             case=case,
             check=clause.check,
             implementation=greeting.get("implementation", order.address),
-            backend=backend,
+            backend=greeting.get("backend", order.backend or "?"),
             device=greeting.get("device", order.device or "?"),
             dtype=dtype,
             seed=order.selection.seed,
             verdict=verdict,
             dialect=greeting.get("dialect", dict(order.dialect)),
-            replay=f"gradcheck-suite replay '{job}' {order.address}{flags} "
-            f"--seed {order.selection.seed}",
+            replay=order.replay(job, greeting.get("backend", "")),
         )
 
 

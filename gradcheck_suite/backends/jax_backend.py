@@ -19,6 +19,9 @@ from gradcheck_suite.protocols import (
     Function,
 )
 
+# What JAX raises where a derivative does not exist: a custom_vjp in forward mode, a host
+# callback or a while_loop in reverse mode.
+_UNSUPPORTED = (TypeError, NotImplementedError, ValueError)
 _WIDE = ("float64", "complex128", "int64")
 
 
@@ -93,7 +96,7 @@ class JaxBackend:
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         try:
             return self.jax.jvp(function, primals, tangents)  # type: ignore[no-any-return]
-        except (TypeError, NotImplementedError) as error:  # custom_vjp has no forward mode
+        except _UNSUPPORTED as error:  # custom_vjp has no forward mode
             raise Unsupported(f"forward mode: {_first_line(error)}") from error
 
     def hvp(
@@ -108,12 +111,12 @@ class JaxBackend:
 
         try:
             return self.jax.jvp(gradient, primals, tangents)  # type: ignore[no-any-return]
-        except (TypeError, NotImplementedError):
+        except _UNSUPPORTED:
             pass
         try:
             gradients, pullback = self.jax.vjp(gradient, *primals)
             return gradients, pullback(tangents)
-        except (TypeError, NotImplementedError) as error:
+        except _UNSUPPORTED as error:
             raise Unsupported(f"second order: {_first_line(error)}") from error
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -36,6 +37,7 @@ class TorchBackend:
         import torch.autograd.forward_ad
 
         self.torch: Any = torch
+        self._forward_mode_is_loaded = False
 
     def version(self) -> str:
         return str(self.torch.__version__)
@@ -91,6 +93,7 @@ class TorchBackend:
 
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         forward_ad = self.torch.autograd.forward_ad
+        self._load_forward_mode()
         try:
             # Leaves that require a gradient: a custom Function whose jvp is missing
             # would otherwise be run as plain code and its own backward never consulted.
@@ -157,7 +160,8 @@ class TorchBackend:
             "torch.is_grad_enabled()": torch.is_grad_enabled(),
             "torch.get_num_threads()": torch.get_num_threads(),
             "torch.are_deterministic_algorithms_enabled()": (
-                torch.are_deterministic_algorithms_enabled()
+                torch.are_deterministic_algorithms_enabled(),
+                torch.is_deterministic_algorithms_warn_only_enabled(),
             ),
             "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
             "torch random state": bytes(torch.random.get_rng_state().numpy()),
@@ -169,10 +173,20 @@ class TorchBackend:
         torch.set_grad_enabled(state["torch.is_grad_enabled()"])
         if torch.get_num_threads() != state["torch.get_num_threads()"]:
             torch.set_num_threads(state["torch.get_num_threads()"])
-        torch.use_deterministic_algorithms(state["torch.are_deterministic_algorithms_enabled()"])
+        mode, warn_only = state["torch.are_deterministic_algorithms_enabled()"]
+        torch.use_deterministic_algorithms(mode, warn_only=warn_only)
         torch.autograd.set_detect_anomaly(state["torch.is_anomaly_enabled()"])
         seed = np.frombuffer(state["torch random state"], dtype=np.uint8).copy()
         torch.random.set_rng_state(torch.from_numpy(seed))
+
+    def _load_forward_mode(self) -> None:
+        """The first dual number imports torch's decompositions, and that import warns."""
+        if not self._forward_mode_is_loaded:
+            with warnings.catch_warnings(), self.torch.autograd.forward_ad.dual_level():
+                warnings.simplefilter("ignore")
+                one = self.torch.ones(())
+                self.torch.autograd.forward_ad.make_dual(one, one)
+            self._forward_mode_is_loaded = True
 
     def _leaves(self, primals: Arrays) -> tuple[Array, ...]:
         """Fresh leaves with the primals' values *and strides*, each requiring a gradient."""

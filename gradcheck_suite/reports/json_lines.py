@@ -51,9 +51,9 @@ class JsonLines:
         Raises:
             UsageError: it is no report, of another version, or truncated (no footer).
         """
-        lines = Path(path).read_text(encoding="utf-8").splitlines()
+        lines = Path(path).read_text(encoding="utf-8").split("\n")
         try:
-            parsed = [json.loads(line) for line in lines]
+            parsed = [json.loads(line) for line in lines if line]
         except ValueError as error:
             raise UsageError(f"report: {path} is no JSON Lines file: {error}") from error
         header = parsed[0] if parsed and isinstance(parsed[0], dict) else {}

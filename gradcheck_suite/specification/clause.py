@@ -67,6 +67,8 @@ def select(patterns: str | tuple[str, ...] = "*") -> tuple[Clause, ...]:
             nothing.
     """
     wanted = (patterns,) if isinstance(patterns, str) else tuple(patterns)
+    if not wanted:
+        raise UsageError("clauses: no pattern at all is given; '*' stands for every clause")
     for pattern in wanted:
         if not any(fnmatchcase(clause.id, pattern) for clause in clauses()):
             families = ", ".join(sorted({clause.family for clause in clauses()}))

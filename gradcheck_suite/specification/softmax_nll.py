@@ -159,9 +159,11 @@ class SoftmaxNLL:
         if choice == "batch":
             return one * logits.shape[0]
         valid = self.valid(logits, targets)
-        if choice == "valid" or self.weight is None:
+        if choice == "valid" or (index and self.weight is None):
             return xp.sum(xp.astype(valid, logits.dtype))
-        mass = self.distribution(logits, targets) * xp.astype(self.weight, logits.dtype)
+        mass = self.distribution(logits, targets)
+        if self.weight is not None:
+            mass = mass * xp.astype(self.weight, logits.dtype)
         return xp.sum(xp.where(valid[:, None], mass, xp.zeros_like(mass)))
 
     # --- composed form -----------------------------------------------------------------
@@ -272,9 +274,9 @@ class SoftmaxNLL:
     # --- pieces ------------------------------------------------------------------------
 
     def _smoothed(self, distribution: Array) -> Array:
-        epsilon, classes = self.label_smoothing, distribution.shape[-1]
-        if not epsilon:
+        if not self.label_smoothing:
             return distribution
+        classes, epsilon = distribution.shape[-1], self._epsilon(distribution)
         if self.dialect.smoothing_mass == "over-others":
             return (1 - epsilon) * distribution + epsilon * (1 - distribution) / (classes - 1)
         return (1 - epsilon) * distribution + epsilon / classes
@@ -282,13 +284,19 @@ class SoftmaxNLL:
     def target_weights(self, logits: Array) -> Array:
         """∂τ_j/∂t_j: (1−ε) w_j, shape (N, C); less ε/(C−1) with ``over-others``."""
         xp = array_namespace(logits)
-        slope = 1 - self.label_smoothing
+        epsilon = self._epsilon(logits)
+        slope = 1 - epsilon
         if self.label_smoothing and self.dialect.smoothing_mass == "over-others":
-            slope -= self.label_smoothing / (logits.shape[-1] - 1)
-        slopes = xp.full_like(logits, slope)
+            slope = slope - epsilon / (logits.shape[-1] - 1)
+        slopes = xp.ones_like(logits) * slope
         if self.weight is None:
             return slopes
         return slopes * xp.astype(self.weight, logits.dtype)
+
+    def _epsilon(self, like: Array) -> Array:
+        """ε in the dtype of the computation, so that 1 − ε is rounded in that and no other."""
+        xp = array_namespace(like)
+        return xp.ones((), dtype=like.dtype, device=device(like)) * self.label_smoothing
 
     def _reduced(self, rows: Array, denominator: Array) -> Array:
         xp = array_namespace(rows)

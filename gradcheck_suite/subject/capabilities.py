@@ -124,17 +124,19 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
 
 
 def _is_promised(subject: BoundSubject, case: Case, mode: str) -> bool:
-    """Declared, or one reduction and one kind of target, which is the least there is."""
+    """Whether kind and reduction are each declared or the least there is; options declared."""
     declared, least = subject.implementation, subject.least
     if mode in ("forward", "second"):
         return declared.orders is not None
-    plain = not case.options.used()
-    if plain and least is not None:
-        same = case.target_kind == least.target_kind
-        if same and case.options.reduction == least.options.reduction:
-            return True
-    options = plain or declared.options is not None
-    return declared.targets is not None and declared.reductions is not None and options
+    if case.options.used():
+        plain = case.with_(weight=None, ignore_index=None, label_smoothing=0.0)
+        return declared.options is not None and not subject.supports(plain, mode)
+    kind = declared.targets is not None
+    reduction = declared.reductions is not None
+    if least is not None:
+        kind |= case.target_kind == least.target_kind
+        reduction |= case.options.reduction == least.options.reduction
+    return kind and reduction
 
 
 def _two_targets(case: Case) -> tuple[Any, Any]:

@@ -9,6 +9,7 @@ import pytest
 
 from gradcheck_suite import addresses, backends
 from gradcheck_suite.errors import BackendUnavailable, GradientError, UsageError
+from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Record, Status
 from gradcheck_suite.runner import Job, Runner, Selection
 from gradcheck_suite.story import tell
@@ -92,11 +93,18 @@ def _cases(*losses: Any, **options: Any) -> list[SoftmaxNLLCase]:
         loss, backend=options.get("backend", ""), dialect=options.get("dialect")
     )
     places = {name: options[name] for name in ("device", "time_limit") if name in options}
+    order = Order(
+        loss if isinstance(loss, str) else addresses.address_of(loss),
+        implementation.backend,
+        dialect=dict(options.get("dialect") or {}),
+        selection=Selection(**chosen),
+        **places,
+    )
     runner = Runner(
         implementation,
         backends.load(implementation.backend),
-        selection=Selection(**chosen),
-        address=loss if isinstance(loss, str) else addresses.address_of(loss),
+        selection=order.selection,
+        replay=order.replay if order.address else None,
         **places,
     )
     strict = bool(options.get("strict", False))
