@@ -17,6 +17,7 @@ CLAUSES = (
             Recipe(upstream="signed"),
             SEED_EXAMPLE,
             Recipe(reduction="mean"),
+            Recipe(reduction="mean", ignored=1),
             Recipe(reduction="mean", ignored=1, weight=True),
             Recipe(reduction="sum"),
             Recipe(targets="probabilities", upstream="signed"),
