@@ -1,0 +1,70 @@
+"""JAX losses as users write them: custom rules, jit, partial evaluation."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from gradcheck_suite.implementation import Implementation
+
+
+def composed(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """Probability targets, T·lse − Σ t f."""
+    lse = jax.nn.logsumexp(logits, axis=-1)
+    rows = jnp.sum(targets, axis=-1) * lse - jnp.sum(targets * logits, axis=-1)
+    return _reduced(rows, reduction)
+
+
+@jax.custom_vjp
+def _rows(logits: Any, t: Any) -> Any:
+    return -jnp.sum(t * jax.nn.log_softmax(logits, axis=-1), axis=-1)
+
+
+def _forward(logits: Any, t: Any) -> Any:
+    return _rows(logits, t), (logits, t)
+
+
+def _backward(kept: Any, u: Any) -> Any:
+    logits, t = kept
+    in_logits = jnp.sum(t, axis=-1, keepdims=True) * jax.nn.softmax(logits, axis=-1) - t
+    return u[:, None] * in_logits, -u[:, None] * jax.nn.log_softmax(logits, axis=-1)
+
+
+_rows.defvjp(_forward, _backward)
+
+
+def custom_vjp(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """A reverse rule of its own: no forward mode."""
+    return _reduced(_rows(logits, targets), reduction)
+
+
+@functools.partial(jax.jit, static_argnames="reduction")
+def compiled(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """Index targets under jit; an index that is no class gives NaN."""
+    log_p = jax.nn.log_softmax(logits, axis=-1)
+    known = (targets >= 0) & (targets < logits.shape[-1])
+    weight = jnp.where(known, 1.0, jnp.nan).astype(logits.dtype)
+    picked = jnp.take_along_axis(log_p, jnp.where(known, targets, 0)[:, None], axis=-1)
+    return _reduced(-picked[:, 0] * weight, reduction)
+
+
+def _reduced(rows: Any, reduction: str) -> Any:
+    if reduction == "none":
+        return rows
+    return jnp.sum(rows) if reduction == "sum" else jnp.mean(rows)
+
+
+IMPLEMENTATIONS = (
+    Implementation("jax-composed", composed, backend="jax", targets=("probabilities",)),
+    Implementation("jax-custom-vjp", custom_vjp, backend="jax", targets=("probabilities",)),
+    Implementation(
+        "jax-compiled",
+        compiled,
+        backend="jax",
+        targets=("index",),
+        dialect={"out_of_range": "nan"},
+    ),
+)

@@ -1,0 +1,130 @@
+"""PyTorch losses as users write them: compositions, modules, Functions, wrappers."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import torch
+from torch import nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional
+
+from gradcheck_suite.implementation import Implementation
+
+
+def plain(logits: Any, targets: Any) -> Any:
+    """Rows, without a keyword."""
+    return logits.logsumexp(-1) - logits.gather(-1, targets[:, None])[:, 0]
+
+
+def with_reduction(logits: Any, targets: Any, reduction: str = "mean") -> Any:
+    """``reduction`` alone, both kinds of targets."""
+    if targets.ndim == 1:
+        targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
+    rows = targets.sum(-1) * logits.logsumexp(-1) - (targets * logits).sum(-1)
+    return {"none": rows, "sum": rows.sum(), "mean": rows.mean()}[reduction]
+
+
+class Once(torch.autograd.Function):
+    """p − t computed in forward and kept, as fused kernels do; honest about second order."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Any, targets: Any) -> Any:
+        log_p = logits.log_softmax(-1)
+        gradient = log_p.exp()
+        gradient[torch.arange(len(targets)), targets] -= 1
+        ctx.save_for_backward(gradient)
+        return -log_p.gather(-1, targets[:, None])[:, 0]
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, u: Any) -> Any:
+        (gradient,) = ctx.saved_tensors
+        return u[:, None] * gradient, None
+
+
+def once(logits: Any, targets: Any) -> Any:
+    return Once.apply(logits, targets)
+
+
+class Twice(torch.autograd.Function):
+    """A backward that can be differentiated again, and a jvp."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Any, t: Any) -> Any:
+        ctx.save_for_backward(logits, t)
+        ctx.save_for_forward(logits, t)
+        return -(t * logits.log_softmax(-1)).sum(-1)
+
+    @staticmethod
+    def backward(ctx: Any, u: Any) -> Any:
+        logits, t = ctx.saved_tensors
+        in_logits = t.sum(-1, keepdim=True) * logits.softmax(-1) - t
+        return u[:, None] * in_logits, -u[:, None] * logits.log_softmax(-1)
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Any, in_targets: Any) -> Any:
+        logits, t = ctx.saved_tensors
+        in_logits = t.sum(-1, keepdim=True) * logits.softmax(-1) - t
+        pushed = (in_logits * tangent).sum(-1)
+        if in_targets is not None:
+            pushed = pushed - (in_targets * logits.log_softmax(-1)).sum(-1)
+        return pushed
+
+
+def twice(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    if targets.ndim == 1:
+        targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
+    rows = Twice.apply(logits, targets)
+    return {"none": rows, "sum": rows.sum(), "mean": rows.mean()}[reduction]
+
+
+def renamed(
+    logits: Any, targets: Any, *, smoothing: float = 0.0, agg: str = "mean", padding: int = -1
+) -> Any:
+    """The same options under other names."""
+    return functional.cross_entropy(
+        logits, targets, reduction=agg, label_smoothing=smoothing, ignore_index=padding
+    )
+
+
+def with_z_loss(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """(loss, z-loss): the first is meant."""
+    z_loss = 1e-4 * logits.logsumexp(-1).square().mean()
+    return functional.cross_entropy(logits, targets, reduction=reduction), z_loss
+
+
+class Smoothed:
+    """An object with its options inside, called like a function."""
+
+    def __init__(self, reduction: str) -> None:
+        self.reduction = reduction
+
+    def __call__(self, logits: Any, targets: Any, *, weight: Any = None) -> Any:
+        return functional.cross_entropy(logits, targets, weight=weight, reduction=self.reduction)
+
+
+IMPLEMENTATIONS = (
+    Implementation("torch-plain", plain, backend="torch"),
+    Implementation("torch-with-reduction", with_reduction, backend="torch"),
+    Implementation("torch-once-differentiable", once, backend="torch"),
+    Implementation("torch-twice-differentiable", twice, backend="torch"),
+    Implementation("torch-module", factory=nn.CrossEntropyLoss, backend="torch"),
+    Implementation(
+        "torch-renamed",
+        renamed,
+        backend="torch",
+        rename={"label_smoothing": "smoothing", "reduction": "agg", "ignore_index": "padding"},
+    ),
+    Implementation(
+        "torch-with-z-loss", with_z_loss, backend="torch", value=lambda result: result[0]
+    ),
+    Implementation(
+        "torch-partial",
+        functools.partial(functional.cross_entropy, reduction="sum"),
+        backend="torch",
+        reductions=("sum",),
+    ),
+    Implementation("torch-instance", Smoothed("sum"), backend="torch", reductions=("sum",)),
+)
