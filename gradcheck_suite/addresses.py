@@ -156,8 +156,9 @@ def _seen_backend(implementation: Implementation) -> str:
         function = getattr(function, "func", None) or function.__wrapped__  # type: ignore[union-attr]
     names = {_root(getattr(function, "__module__", "") or type(function).__module__)}
     namespace = getattr(function, "__globals__", {})
-    code = getattr(function, "__code__", None)
-    used = [namespace[name] for name in getattr(code, "co_names", ()) if name in namespace]
+    mentioned = getattr(getattr(function, "__code__", None), "co_names", ())
+    names |= set(mentioned) & set(backends.names())  # imported inside the function
+    used = [namespace[name] for name in mentioned if name in namespace]
     for cell in getattr(function, "__closure__", None) or ():
         with suppress(ValueError):  # a cell that is not filled yet
             used.append(cell.cell_contents)

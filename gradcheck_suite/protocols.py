@@ -53,6 +53,15 @@ class Backend(Protocol):
     def asnumpy(self, array: Array) -> npt.NDArray[Any]:
         """A NumPy copy: floats widened to float64 (complex to complex128), exactly."""
 
+    def view(self, array: Array) -> npt.NDArray[Any]:
+        """The array for NumPy, its own memory where that can be; not to be written to.
+
+        In its own dtype if NumPy has it, else widened as by ``asnumpy``.
+        """
+
+    def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> Array:
+        """As ``asarray``, but may keep the memory of ``values``, which the caller gives up."""
+
     def describe(self, array: Array) -> ArrayDescription: ...
 
     def flatten(self, tree: Any) -> tuple[list[Any], Callable[[Sequence[Any]], Any]]:

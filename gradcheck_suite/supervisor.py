@@ -195,7 +195,8 @@ class Supervisor:
                 process.kill()
             process.wait()
         if lane.listener is not None:
-            lane.listener.join()  # its pipe ends with the process
+            # Its pipe ends with the process, unless a child that was forked holds it open.
+            lane.listener.join(timeout=1.0)
             lane.listener = None
         if lane.noise is not None:
             lane.noise.close()
@@ -220,7 +221,7 @@ class Supervisor:
         greeting, order = self.greeting, self.order
         return Record(
             clause=clause.id,
-            level=clause.level_for(order.dialect),
+            level=clause.level_for(greeting.get("dialect", order.dialect)),
             statement=clause.statement,
             case=case,
             check=clause.check,

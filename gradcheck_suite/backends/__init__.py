@@ -63,7 +63,7 @@ def load(name: str) -> Backend:
         )
     try:
         return factory.load()
-    except Exception as error:  # a broken framework may raise anything while it imports
+    except (Exception, SystemExit) as error:  # a broken framework may raise anything
         raise BackendUnavailable(
             f"backend {name!r}: {factory.distribution} is installed and does not import: "
             f"{type(error).__name__}: {error}"

@@ -10,7 +10,6 @@ from gradcheck_suite.errors import ImplementationError, Unsupported
 from gradcheck_suite.outcome import Failed, Passed, Verdict
 from gradcheck_suite.protocols import Check, Subject
 
-
 _PADDING = -100
 
 
