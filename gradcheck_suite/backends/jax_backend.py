@@ -66,6 +66,13 @@ class JaxBackend:
             return values.astype(np.float64)
         return values.copy()
 
+    def view(self, array: Array) -> npt.NDArray[Any]:
+        values = np.asarray(array)
+        return values if values.dtype.kind in "fciub" else values.astype(np.float64)
+
+    def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> Array:
+        return self.asarray(values, dtype, device)
+
     def describe(self, array: Array) -> ArrayDescription:
         array = array if self.owns(array) else self.jax.numpy.asarray(array)
         (device, *_) = array.devices()

@@ -47,6 +47,13 @@ class NumPyBackend:
     def asnumpy(self, array: Any) -> npt.NDArray[Any]:
         return widened(np.asarray(array))
 
+    def view(self, array: Any) -> npt.NDArray[Any]:
+        values = np.asarray(array)
+        return values if values.dtype.kind in "fciub" else widened(values)
+
+    def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> npt.NDArray[Any]:
+        return np.asarray(values, dtype=_numpy_dtype(dtype))
+
     def describe(self, array: Any) -> ArrayDescription:
         array = np.asarray(array)
         return ArrayDescription(tuple(array.shape), str(array.dtype), "cpu")

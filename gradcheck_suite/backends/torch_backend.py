@@ -63,6 +63,21 @@ class TorchBackend:
             tensor = tensor.to(self.torch.complex128)
         return np.array(tensor.numpy(), copy=True)
 
+    def view(self, array: Array) -> npt.NDArray[Any]:
+        tensor = array.detach().cpu().resolve_conj().resolve_neg()
+        if tensor.dtype in (self.torch.bfloat16, self.torch.float16):
+            tensor = tensor.to(self.torch.float64)
+        values: npt.NDArray[Any] = tensor.numpy()
+        return values
+
+    def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> Array:
+        # NumPy's scalars and read-only or reversed arrays are not torch's to take over.
+        if type(values) is not np.ndarray or not (
+            values.flags.c_contiguous and values.flags.writeable
+        ):
+            return self.asarray(values, dtype, device)
+        return self.torch.from_numpy(values).to(dtype=getattr(self.torch, dtype), device=device)
+
     def describe(self, array: Array) -> ArrayDescription:
         device = array.device
         name = str(device.type) if device.type == "cpu" else str(device)
