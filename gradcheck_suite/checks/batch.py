@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case
-from gradcheck_suite.checks.gradient import gradient
+from gradcheck_suite.checks.gradient import reduction
 from gradcheck_suite.checks.judgement import judge, number, worst_of
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.errors import ImplementationError
@@ -127,17 +127,7 @@ def degenerate(subject: Subject, case: Case) -> Verdict:
     """N = 1 keeps its axis, C = 1 gives zeros, N = 0 is empty and its mean is declared."""
     if case.rows == 0:
         return _empty(subject, case)
-    yardstick = Yardstick.of(subject, case)
-    value = judge(
-        "value",
-        subject.value(case),
-        yardstick.reference.value,
-        yardstick.value_bound,
-        reference=yardstick.reference,
-    )
-    if isinstance(value, Failed) or subject.supports(case, "gradient"):
-        return value
-    return worst_of([value, gradient(subject, case)])
+    return reduction(subject, case)
 
 
 def _empty(subject: Subject, case: Case) -> Verdict:
