@@ -128,7 +128,7 @@ class Recipe:
         counts = np.stack([rng.multinomial(_PROBABILITY_GRAIN, row) for row in shares])
         # Every other row has a class without mass: where t_j = 0 is a case of its own.
         for row in counts[::2] if self.classes > 1 else ():
-            emptied, full = rng.integers(self.classes), int(row.argmax())
+            emptied, full = int(rng.integers(self.classes)), int(row.argmax())
             emptied = emptied if emptied != full else (full + 1) % self.classes
             row[full] += row[emptied]
             row[emptied] = 0
