@@ -111,6 +111,8 @@ def _named(name: str) -> Implementation:
         if isinstance(found, Implementation):
             return found
         return Implementation(name=name, loss=found)
+    if name.endswith(".py"):
+        raise UsageError(f"implementation: {name!r} names a file; add the function: {name}:loss")
     near = get_close_matches(name, [each.name for each in shipped()], n=3)
     hint = f"did you mean {', '.join(near)}? " if near else ""
     raise UsageError(

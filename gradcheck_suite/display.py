@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -30,7 +31,9 @@ class Meter:
 
     def __init__(self, console: Console, title: str, progress: Progress | None) -> None:
         self._console, self._title, self._progress = console, title, progress
-        self._task = None if progress is None else progress.add_task(title, total=None, bad="")
+        self._task = (
+            None if progress is None else progress.add_task(escape(title), total=None, bad="")
+        )
         self._total, self._done, self._bad = 0, 0, 0
         self._spoke = time.monotonic()
 
@@ -47,7 +50,7 @@ class Meter:
             self._progress.update(self._task, advance=1, bad=bad)
         elif time.monotonic() - self._spoke > _PLAIN_EVERY:
             self._spoke = time.monotonic()
-            self._console.print(f"{self._title}: {self._done} of {self._total} cases")
+            self._console.print(Text(f"{self._title}: {self._done} of {self._total} cases"))
 
 
 @contextmanager
@@ -75,6 +78,7 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
         console.print()
     _show_rest(console, failures[stories_at_most:])
     console.print(family_table(run))
+    _show_unjudged(console, run.outcomes)
     _show_deviations(console, run.outcomes)
     _show_advice(console, run)
     _show_skips(console, run.outcomes)
@@ -94,7 +98,7 @@ def family_table(run: Run) -> Table:
     """Families by status, with the largest error / bound and the time."""
     first = run.outcomes[0]
     table = Table(
-        title=f"{first.implementation}  [{first.backend}, {first.device}]",
+        title=Text(f"{first.implementation}  [{first.backend}, {first.device}]"),
         title_justify="left",
         title_style="bold",
         show_footer=True,
@@ -172,6 +176,13 @@ def _show_rest(console: Console, failures: Sequence[Record]) -> None:
         console.print("(all stories: --report FILE.md, or gradcheck-suite replay)\n")
 
 
+def _show_unjudged(console: Console, records: Sequence[Record]) -> None:
+    """Says so where not one gradient was looked at: a pass of values alone."""
+    gradients = [record for record in records if record.clause.startswith("gradient.")]
+    if gradients and all(record.status is Status.SKIPPED for record in gradients):
+        console.print(Text(f"no gradient was judged: {gradients[0].reason}", style="bold yellow"))
+
+
 def _show_deviations(console: Console, records: Sequence[Record]) -> None:
     known: dict[tuple[str, str], int] = {}
     for record in records:
@@ -206,9 +217,9 @@ def _show_skips(console: Console, records: Sequence[Record]) -> None:
         if record.status is Status.SKIPPED:
             reasons[record.reason] = reasons.get(record.reason, 0) + 1
     ordered = sorted(reasons.items(), key=lambda pair: -pair[1])
-    for reason, number in ordered[:5]:
+    for reason, number in ordered[: 6 if len(ordered) == 6 else 5]:
         console.print(Text(f"skipped {_cases(number)}: {reason}", style="dim"))
-    if len(ordered) > 5:
+    if len(ordered) > 6:
         rest = sum(number for _, number in ordered[5:])
         console.print(Text(f"skipped {_cases(rest)} for {len(ordered) - 5} other reasons", "dim"))
 

@@ -58,9 +58,9 @@ class Implementation:
         targets: kinds of targets it takes: ``"index"``, ``"probabilities"``.
         dtypes: dtypes it is judged in by default; ``None`` means float64 and float32.
         orders: derivatives it offers: any of ``"reverse"``, ``"forward"``, ``"second"``.
-        ranks: ranks of logits it takes beside 2.
-        class_axis: axis of the classes for ranks other than 2.
-        dialect: choices where honest libraries differ (see ``gradcheck-suite list --dialects``).
+        ranks: ranks of logits it takes beside 2 (recorded; no clause judges them yet).
+        class_axis: axis of the classes for ranks other than 2 (likewise).
+        dialect: choices where honest libraries differ (see ``gradcheck-suite list dialects``).
         factory: called with the options, returns the callable that takes (logits,
             targets): for losses whose options are given at construction.
         rename: our option name → its keyword, e.g. ``{"label_smoothing": "smoothing"}``.

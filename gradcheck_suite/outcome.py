@@ -284,8 +284,15 @@ class Run:
         return self.passed
 
     def __str__(self) -> str:
-        counts = self.counts()
+        tolerated = [r for r in self.outcomes if r.decides(strict=True) or r.deviation]
+        tolerated = [r for r in tolerated if not r.decides(strict=self.strict)]
+        known = sum(bool(record.deviation) for record in tolerated)
+        counts = self.counts() - Counter(record.status for record in tolerated)
         parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
+        if known:
+            parts.append(f"{known} known deviation" + "s" * (known > 1))
+        if len(tolerated) > known:
+            parts.append(f"{len(tolerated) - known} advised")
         verdict = "passed" if self.passed else "NOT passed"
         return f"{verdict}: " + (", ".join(parts) or "nothing ran")
 

@@ -37,7 +37,7 @@ class Backend(Protocol):
 
     name: str
     distribution: str
-    modes: frozenset[str]  # of "reverse", "forward", "second", "compiled"
+    modes: frozenset[str]  # of "reverse", "forward", "second", "compiled", "batched"
 
     def version(self) -> str: ...
 
@@ -98,6 +98,17 @@ class Backend(Protocol):
 
         Raises:
             Unsupported: there is no second order for this function.
+        """
+
+    def batched_vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays
+    ) -> tuple[Arrays, Arrays]:
+        """The value and Jᵀu under ``vmap``: all but u have one axis more in front.
+
+        Zeros where the graph does not reach a primal.
+
+        Raises:
+            Unsupported: the function cannot be batched.
         """
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
@@ -164,6 +175,9 @@ class Subject(Protocol):
     @property
     def accumulation(self) -> str:
         """The dtype that it computes in."""
+
+    def declares(self, choice: str) -> bool:
+        """Whether the implementation itself declares a choice of the dialect."""
 
     def value(self, case: Case) -> FloatArray:
         """The loss: rows (N,) under ``none``, else a scalar ()."""

@@ -1,7 +1,7 @@
 """Plan and run: clauses × cases × dtypes put to one implementation, each to a record.
 
-The only place with a broad ``except``: whatever the code under test does, it costs one
-outcome and the run goes on.
+Whatever the code under test does becomes an outcome here and nowhere else: it costs that one
+outcome, and the run goes on.
 """
 
 from __future__ import annotations

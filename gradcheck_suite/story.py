@@ -35,6 +35,7 @@ def replay_call(job: str, name: str, *, backend: str, seed: int) -> str:
     """The same in Python, for a function that has no address."""
     clause, _, rest = job.partition("/")
     case, _, dtype = rest.rpartition("@")
+    name = name if name.isidentifier() else "loss"
     return (
         f"gs.conformance({name}, backend={backend!r}, clauses={clause!r}, cases={case!r}, "
         f"dtypes=({dtype!r},), seed={seed})"

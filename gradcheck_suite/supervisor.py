@@ -126,6 +126,8 @@ class Supervisor:
             process.kill()
         code = process.wait()
         words = self._noise(lane)
+        if lane.current is None and self.greeting:
+            lane.current = self._following(lane)  # it died between two cases
         if lane.current is None:
             self._finish_all()
             how = "did not start in time" if overran else f"ended at its start ({_exit(code)})"
@@ -149,6 +151,11 @@ class Supervisor:
         for rest, job in enumerate(self.greeting["jobs"]):
             if rest not in finished:
                 yield rest, self._record(job, skipped)
+
+    def _following(self, lane: _Lane) -> int | None:
+        """The next job of a lane that is not done."""
+        share = range(lane.number, len(self.greeting["jobs"]), len(self.lanes))
+        return next((index for index in share if index not in lane.done), None)
 
     def _start(self, lane: _Lane) -> None:
         # What the code under test prints past Python, and faulthandler's last words.

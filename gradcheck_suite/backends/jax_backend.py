@@ -30,7 +30,7 @@ class JaxBackend:
 
     name = "jax"
     distribution = "jax"
-    modes = frozenset({"reverse", "forward", "second", "compiled"})
+    modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
 
     def __init__(self) -> None:
         import jax
@@ -125,6 +125,18 @@ class JaxBackend:
             return gradients, pullback(tangents)
         except _UNSUPPORTED as error:
             raise Unsupported(f"second order: {_first_line(error)}") from error
+
+    def batched_vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays
+    ) -> tuple[Arrays, Arrays]:
+        def pulled(*inner: Array) -> tuple[Arrays, Arrays]:
+            values, pullback = self.jax.vjp(function, *inner)
+            return values, pullback(self._matching(cotangents, values))
+
+        try:
+            return self.jax.vmap(pulled)(*primals)  # type: ignore[no-any-return]
+        except _UNSUPPORTED as error:
+            raise Unsupported(f"vmap: {_first_line(error)}") from error
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Callable[..., Any] = self.jax.jit(function)

@@ -77,6 +77,9 @@ class NumPyBackend:
     def hvp(self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays) -> Any:
         raise Unsupported(_REMEDY)
 
+    def batched_vjp(self, function: Function, primals: Arrays, cotangents: Arrays) -> Any:
+        raise Unsupported(_REMEDY)
+
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         raise Unsupported("NumPy has no compiler")
 

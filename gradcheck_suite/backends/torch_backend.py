@@ -30,7 +30,7 @@ class TorchBackend:
 
     name = "torch"
     distribution = "torch"
-    modes = frozenset({"reverse", "forward", "second", "compiled"})
+    modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
 
     def __init__(self) -> None:
         import torch
@@ -57,6 +57,8 @@ class TorchBackend:
 
     def asnumpy(self, array: Array) -> npt.NDArray[Any]:
         tensor = array.detach().cpu().resolve_conj().resolve_neg()
+        if tensor._is_zerotensor():  # autograd's symbolic zero has no memory to be read
+            tensor = tensor.clone()
         if tensor.is_floating_point():
             tensor = tensor.to(self.torch.float64)
         elif tensor.is_complex():
@@ -65,6 +67,8 @@ class TorchBackend:
 
     def view(self, array: Array) -> npt.NDArray[Any]:
         tensor = array.detach().cpu().resolve_conj().resolve_neg()
+        if tensor._is_zerotensor():  # autograd's symbolic zero has no memory to be read
+            tensor = tensor.clone()
         if tensor.dtype in (self.torch.bfloat16, self.torch.float16):
             tensor = tensor.to(self.torch.float64)
         values: npt.NDArray[Any] = tensor.numpy()
@@ -153,6 +157,20 @@ class TorchBackend:
             raise Unsupported(f"second order: {_first_line(error)}") from error
         detached = tuple(None if g is None else g.detach() for g in gradients)
         return detached, tuple(seconds)
+
+    def batched_vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays
+    ) -> tuple[Arrays, Arrays]:
+        def pulled(*inner: Array) -> Any:
+            values, pullback = self.torch.func.vjp(function, *inner)
+            return values, pullback(cotangents)
+
+        try:
+            together = self.torch.func.vmap(pulled)(*(primal.detach() for primal in primals))
+        except _UNSUPPORTED as error:
+            raise Unsupported(f"vmap: {_first_line(error)}") from error
+        values, gradients = (tuple(one.detach() for one in part) for part in together)
+        return values, gradients
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         compiled: Callable[..., Any] = self.torch.compile(function, backend="aot_eager")

@@ -208,8 +208,8 @@ def _localised(
     expected = scale * jacobian.derivative
     error = np.abs(scale) * jacobian.error + yardstick.gradient_bound.total
     with np.errstate(all="ignore"):
-        excess = np.abs(gradient - expected) / error
-    worst = tuple(int(i) for i in np.unravel_index(int(np.nanargmax(excess)), excess.shape))
+        excess = np.nan_to_num(np.abs(gradient - expected) / error, nan=-1.0)
+    worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
     return replace(
         failed,
         at=place(worst, expected.shape),

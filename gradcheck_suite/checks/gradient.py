@@ -25,7 +25,7 @@ def gradient(subject: Subject, case: Case) -> Verdict:
         yardstick.gradient_bound,
         reference=yardstick.reference,
     )
-    return with_finite_difference(verdict, subject, case)
+    return with_finite_difference(verdict, subject, yardstick, got, yardstick.reference.gradient)
 
 
 def reduction(subject: Subject, case: Case) -> Verdict:
@@ -47,7 +47,24 @@ def unnormalised(subject: Subject, case: Case) -> Verdict:
     """Σt ≠ 1: value and gradient as specified, or declared to be outside the contract."""
     if subject.dialect.unnormalised_targets == "assumes-one":
         return Skipped("declared: assumes that target probabilities sum to 1")
-    return reduction(subject, case)
+    verdict = reduction(subject, case)
+    if isinstance(verdict, Failed) and _assumes_one(subject, case):
+        return replace(
+            verdict,
+            looks="the gradient is p − t: Σt = 1 is assumed; declare "
+            "dialect={'unnormalised_targets': 'assumes-one'} if that is the contract",
+        )
+    return verdict
+
+
+def _assumes_one(subject: Subject, case: Case) -> bool:
+    """Whether the gradient is u/den·(p − t), with T = 1 for every row."""
+    yardstick = Yardstick.of(subject, case)
+    reference = yardstick.reference
+    tau = np.asarray(reference.effective_targets)
+    assumed = reference.scale[:, None] * (np.asarray(reference.softmax.p) - tau)
+    off = np.abs(subject.gradients(case).logits - assumed).astype(np.float64)
+    return bool(np.all(off <= yardstick.gradient_bound.total))
 
 
 def mean_gradient(subject: Subject, case: Case) -> Verdict:
@@ -56,15 +73,16 @@ def mean_gradient(subject: Subject, case: Case) -> Verdict:
     reference = yardstick.reference
     distribution = reference.loss.distribution(reference.logits, reference.targets)
     specified = (reference.softmax.p - distribution) / case.rows
+    got = subject.gradients(case).logits
     verdict = judge(
         "gradient of the mean",
-        subject.gradients(case).logits,
+        got,
         specified,
         yardstick.gradient_bound,
         reference=reference,
         names=("got", "(p − t)/m"),
     )
-    return with_finite_difference(verdict, subject, case)
+    return with_finite_difference(verdict, subject, yardstick, got, specified)
 
 
 def sign(subject: Subject, case: Case) -> Verdict:

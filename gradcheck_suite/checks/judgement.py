@@ -173,9 +173,10 @@ def _denominator_pattern(
         with np.errstate(all="ignore"):
             off = np.abs(np.asarray(got - specified * factor, np.float64))
         if bool(np.all(off <= bound.total * max(1.0, factor) * 2.0)):
+            remedy = "; if a sum is meant, declare reductions=('sum',)" if other == 1.0 else ""
             return (
                 f"everything is off by the same factor {factor:.4g}: the denominator is {other:g} "
-                f"({words}) instead of {own:g}"
+                f"({words}) instead of {own:g}{remedy}"
             )
     return ""
 

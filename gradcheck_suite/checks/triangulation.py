@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks.judgement import number
+from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.numerics.directions import generator, natural_scale, representable
 from gradcheck_suite.numerics.finite_difference import (
     NOISE_SAFETY,
@@ -67,40 +69,35 @@ def bounded_noise(bound: FloatArray) -> FloatArray:
     return bound * (STENCIL_WEIGHT / NOISE_SAFETY)
 
 
-def with_finite_difference(verdict: Verdict, subject: Subject, case: Case) -> Verdict:
+def with_finite_difference(
+    verdict: Verdict, subject: Subject, yardstick: Yardstick, got: FloatArray, specified: Any
+) -> Verdict:
     """Adds the slope of the implementation's own value at the failing element.
 
-    Closed form, gradient and finite difference triangulate: two that agree name the odd one
-    out. A failure without a place, or a value that cannot be had, is left as it is.
+    Closed form, gradient and finite difference triangulate: two that agree within their
+    errors name the odd one out. A failure without a place, or a value that cannot be had, is
+    left as it is.
     """
+    case = yardstick.case
     if not isinstance(verdict, Failed) or len(verdict.index) != 2:
         return verdict
-    row, column = verdict.index
+    at = verdict.index
     unit = np.zeros(case.logits.shape)
-    unit[row, column] = 1.0
+    unit[at] = 1.0
     direction = representable(case.logits, unit, first_step(case), case.dtype).values
     try:
-        estimate = slope(subject, case, direction)
+        estimate = slope(subject, case, direction, bounded_noise(yardstick.value_bound.total))
     except Exception:  # the value is judged by its own clauses; here it only testifies
         return verdict
-    length = direction[row, column]
-    weighted = case.upstream * estimate.derivative / length
-    difference = float(np.sum(weighted))
-    error = float(np.sum(np.abs(case.upstream) * estimate.error) / abs(length))
+    length = abs(float(direction[at]))
+    difference = float(np.sum(case.upstream * estimate.derivative)) / float(direction[at])
+    error = float(np.sum(np.abs(case.upstream) * estimate.error)) / length
+    slack = error + float(yardstick.gradient_bound.total[at])
+    words = ""
+    if abs(float(got[at]) - float(specified[at])) > 2.0 * slack:
+        if abs(difference - float(specified[at])) <= slack:
+            words = "; the value's own slope is, so the backward pass is the odd one out"
+        elif abs(difference - float(got[at])) <= slack:
+            words = ", but it is the slope of its own value: value and gradient err together"
     side = ("finite difference of its own value", f"{number(difference)} ± {error:.0e}")
-    return replace(
-        verdict,
-        sides=(*verdict.sides, side),
-        summary=verdict.summary + _odd_one_out(verdict, difference, error),
-    )
-
-
-def _odd_one_out(verdict: Failed, difference: float, error: float) -> str:
-    values = [float(text) for _, text in verdict.sides[:2]]
-    got, specified = values
-    slack = 4.0 * error + 1e-5 * abs(difference)
-    if abs(difference - specified) <= slack < abs(got - specified):
-        return "; the value's own slope is, so the backward pass is the odd one out"
-    if abs(difference - got) <= slack < abs(got - specified):
-        return ", but it is the slope of its own value: value and gradient err together"
-    return ""
+    return replace(verdict, sides=(*verdict.sides, side), summary=verdict.summary + words)

@@ -15,7 +15,7 @@ Stability of Numerical Algorithms" (2002), chapters 3 and 4.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -296,8 +296,10 @@ def gradient_bound(
         through_maximum: also covers automatic differentiation through ``f − max f``, whose
             maximum receives minus the row sum of the gradient: 0 but for rounding.
     """
-    row = _rows(logits, arithmetic, explicit_lse=explicit_lse)
     target = _targets(tau, arithmetic)
+    row = _rows(logits, arithmetic, explicit_lse=explicit_lse)
+    if explicit_lse:
+        row = _shifted_by_target(row, target, arithmetic.unit_roundoff)
     exact = _exact_gradient(row, tau, target)
     terms = [
         *_probability_terms(row, target, arithmetic),
@@ -309,6 +311,19 @@ def gradient_bound(
     if scale_error:
         terms.append(("denominator", scale_error * np.abs(exact)))
     return _finish(logits.shape, terms, exact, _column(scale, len(logits)), target.mass, arithmetic)
+
+
+def _shifted_by_target(row: _Rows, target: _Targets, u: float) -> _Rows:
+    """The row where the logits may have been shifted by their target, log Σ exp(f − f_c).
+
+    f_j − f_c is rounded to u|f_j − f_c| ≤ u(|d_j| + |d_c|): beyond a shift by the maximum,
+    u times the target's distance from it, averaged over the targets of a distribution. Where
+    that is 1 or more the form has no correct digit left, and is not covered.
+    """
+    away = np.sum(vanishing_product(target.size, row.distance), axis=1, keepdims=True)
+    mean = np.divide(away, target.mass, out=np.zeros_like(away), where=target.mass > 0.0)
+    error = np.where(u * mean < 1.0, u * mean, 0.0)
+    return replace(row, explicit=row.explicit + error)
 
 
 def _column(scale: npt.ArrayLike, rows: int) -> FloatArray:
@@ -510,8 +525,10 @@ def jvp_bound(
             ``gradient_bound``.
     """
     u, stored = arithmetic.unit_roundoff, _stored(arithmetic)
-    row = _rows(logits, arithmetic, explicit_lse=explicit_lse)
     target = _targets(tau, arithmetic)
+    row = _rows(logits, arithmetic, explicit_lse=explicit_lse)
+    if explicit_lse:
+        row = _shifted_by_target(row, target, u)
     along = _tangent(row, tangent, arithmetic, through_maximum=through_maximum)
     exact = np.sum(
         _exact_gradient(row, tau, target) * np.asarray(tangent, np.float64), axis=1, keepdims=True
@@ -548,7 +565,8 @@ def hvp_bound(
 ) -> Bound:
     """Bound (N, C) on the error of scale·T·(p∘v − p (p·v)), the Hessian-vector product of a row.
 
-        κ|scale|[T p_i((V_i + R)(expm1(κρ_i)/κ + 8u) + error of p·v) + error of T] + U(…) + ω
+        κ|scale|[T p_i((V_i + R)(expm1(κρ_i)/κ + 8u) + error of p·v) + error of T
+                 + |τ_i|((V_i + R)·8u + 2·error of p·v)] + U(…) + ω
 
     Args:
         tangent: v (N, C).
@@ -556,8 +574,10 @@ def hvp_bound(
             ``gradient_bound``.
     """
     u, stored = arithmetic.unit_roundoff, _stored(arithmetic)
-    row = _rows(logits, arithmetic, explicit_lse=explicit_lse)
     target = _targets(tau, arithmetic)
+    row = _rows(logits, arithmetic, explicit_lse=explicit_lse)
+    if explicit_lse:
+        row = _shifted_by_target(row, target, u)
     along = _tangent(row, tangent, arithmetic, through_maximum=through_maximum)
     values = np.asarray(tangent, np.float64)
     signed = np.sum(tau, axis=1, keepdims=True)
@@ -570,6 +590,7 @@ def hvp_bound(
         ("p·v", vanishing_product(target.mass * row.probability, along.error)),
         ("products", target.mass * parts * (2.0 * _SCALE * u + 3.0 * stored)),
         ("targets", parts * mass_error),
+        ("sum of the others", _second_complement_error(row, target, along, arithmetic)),
     ]
     if through_maximum:
         terms.append(("maximum", _maximum_error(row, terms, exact, arithmetic)))
@@ -577,6 +598,22 @@ def hvp_bound(
         terms.append(("denominator", scale_error * np.abs(exact)))
     flushed = target.mass * (1.0 + np.max(along.size, axis=1, keepdims=True, initial=0.0))
     return _finish(logits.shape, terms, exact, _column(scale, len(logits)), flushed, arithmetic)
+
+
+def _second_complement_error(
+    row: _Rows, target: _Targets, along: _Tangent, arithmetic: Arithmetic
+) -> FloatArray:
+    """What a target's element errs by where it is not formed as a multiple of p_i (N, C).
+
+    The row of H·v sums to 0. A loss that is shifted by its target, log Σ exp(f − f_c), forms
+    the element at c as minus the sum of the others; one that takes log of a softmax forms it
+    as a difference of two τ_i(v_i − p·v). Both err absolutely, by roundings of τ_i(V_i + R)
+    and by τ_i times the error of a sum over p_j(V_j + R), and not relatively to p_i.
+    """
+    u, stored = arithmetic.unit_roundoff, _stored(arithmetic)
+    roundings = 2.0 * _SCALE * u + 3.0 * stored
+    difference = vanishing_product(target.size, roundings * (along.size + along.mean))
+    return difference + vanishing_product(target.size, 2.0 * along.error)
 
 
 @_quiet

@@ -7,8 +7,6 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
-
 from gradcheck_suite.case import REDUCTIONS, TARGET_KINDS, Case
 from gradcheck_suite.errors import UsageError, WrongShape
 from gradcheck_suite.implementation import Implementation
@@ -33,6 +31,13 @@ def bind(
     loss = implementation.loss if callable(implementation.loss) else None
     target = implementation.factory or loss
     assert target is not None
+    keywords = _keywords(target)
+    for name, keyword in implementation.rename.items():
+        if keywords is not None and keyword not in keywords:
+            raise UsageError(
+                f"Implementation(rename=): {name} is renamed to {keyword!r}, which is no keyword "
+                f"of {implementation.name}; it has {', '.join(sorted(keywords))}"
+            )
     subject = BoundSubject(
         implementation=implementation,
         backend=backend,
@@ -40,7 +45,7 @@ def bind(
         dtype=dtype,
         dialect=dialect,
         loss=loss,
-        keywords=_keywords(target),
+        keywords=keywords,
     )
     _learn(subject)
     return subject
@@ -87,7 +92,7 @@ def _gradient_kind(subject: BoundSubject, result: Any, shape: tuple[int, ...]) -
     if declared != "infer":
         return declared
     pair = isinstance(result, tuple | list) and len(result) == 2
-    if pair and subject.implementation.value is None and tuple(np.shape(result[1])) == shape:
+    if pair and subject.implementation.value is None and _shape(result[1]) == shape:
         return "returned"
     return "autodiff" if "reverse" in subject.backend.modes else "none"
 
@@ -100,6 +105,9 @@ def _own_reduction(
         return ""
     if len(reductions) == 1:
         return reductions[0]
+    named = getattr(subject.loss, "reduction", None)
+    if named in REDUCTIONS:  # a module whose options were given at construction
+        return str(named)
     if subject.implementation.value is not None:
         result = subject.implementation.value(result)
     elif subject.gradient_kind == "returned":
@@ -109,11 +117,15 @@ def _own_reduction(
     scalar = next(
         (name for name in subject.implementation.reductions or () if name != "none"), "mean"
     )
-    return "none" if tuple(np.shape(result)) == shape[:1] else scalar
+    return "none" if _shape(result) == shape[:1] else scalar
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
-    """Names of the option keywords of a signature; None if it takes any keyword."""
+    """Names of the option keywords of a signature; None if it takes any keyword.
+
+    A module of a framework is called through ``*args, **kwargs``: its signature is ``forward``'s.
+    """
+    function = getattr(function, "forward", function)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin without a signature takes no options
@@ -136,6 +148,21 @@ def validate(implementation: Implementation, backend: Backend) -> Dialect:
             f"implementation {implementation.name!r}: loss is {implementation.loss!r}; give a "
             "function, or factory="
         )
+    for argument in ("reductions", "options", "targets", "orders", "dtypes", "deviations"):
+        if isinstance(getattr(implementation, argument), str):
+            raise UsageError(f"Implementation({argument}=): got a string; give a tuple of names")
+    gradient = implementation.gradient
+    if isinstance(gradient, str) and gradient not in ("infer", "autodiff", "returned"):
+        raise UsageError(
+            f"Implementation(gradient=): {gradient!r} is unknown; use 'autodiff', 'returned', a "
+            "function, or None for a value only"
+        )
+    for name in implementation.rename:
+        if name not in (*capabilities.OPTIONS, "reduction"):
+            raise UsageError(
+                f"Implementation(rename=): {name!r} is no option of ours; use reduction, "
+                f"{', '.join(capabilities.OPTIONS)}"
+            )
     known = {
         "reductions": REDUCTIONS,
         "options": capabilities.OPTIONS,
@@ -150,3 +177,8 @@ def validate(implementation: Implementation, backend: Backend) -> Dialect:
                     f"Implementation({argument}=): {given!r} is unknown; use {', '.join(values)}"
                 )
     return Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name))
+
+
+def _shape(value: object) -> tuple[int, ...]:
+    """The shape of an array of any framework; () for whatever has none."""
+    return tuple(getattr(value, "shape", ()))

@@ -62,6 +62,10 @@ class BoundSubject:
             return self.dtype
         return self.implementation.accumulation or self.dtype
 
+    def declares(self, choice: str) -> bool:
+        """Whether the implementation itself declares a choice of the dialect."""
+        return choice in self.implementation.dialect
+
     # --- what checks call --------------------------------------------------------------
 
     def value(self, case: Case) -> FloatArray:
@@ -239,9 +243,10 @@ class BoundSubject:
         elif self.gradient_kind == "returned":
             result = self._pair(result)[0]
         if isinstance(result, tuple | list) or not self._is_array(result):
+            several = isinstance(result, tuple)
+            hint = ", or (value, gradient); value= picks the loss out of several" if several else ""
             raise ImplementationError(
-                f"loss returned {_describe(result)}; expected a {self.backend.name} array"
-                + (" (value= picks the loss out of several)" if isinstance(result, tuple) else "")
+                f"loss returned {_describe(result)}; expected a {self.backend.name} array{hint}"
             )
         expected = (case.rows,) if case.options.reduction == "none" else ()
         shape = tuple(np.shape(result))

@@ -111,6 +111,8 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
             if found and kind != least.target_kind and not reads_targets(subject, probe):  # type: ignore[union-attr]
                 return f"not supported: its value does not depend on {kind} targets"
             subject.value(probe)
+            if mode in ("gradient", "autodiff") and subject.gradient_kind != "none":
+                subject.gradients(probe)
     except Unsupported as error:
         return str(error)
     except WrongShape:
