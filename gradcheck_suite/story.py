@@ -72,7 +72,10 @@ def _lines(record: Record) -> Iterator[tuple[str, str]]:
         yield "what", record.reason
     if isinstance(verdict, Failed) and (verdict.at or verdict.sides):
         sides = "   ".join(f"{name} {text}" for name, text in verdict.sides)
-        yield "at", f"{verdict.at}:  {sides}" if verdict.at and sides else verdict.at or sides
+        if verdict.at:
+            yield "at", f"{verdict.at}:  {sides}" if sides else verdict.at
+        else:
+            yield "found", sides
     if record.inequality is not None:
         yield "bound", str(record.inequality)
     if record.resolution is not None:
