@@ -7,7 +7,13 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
 
-from gradcheck_suite.engine import behaviour, first_order, problem, second_order
+from gradcheck_suite.engine import (
+    behaviour,
+    evidence_on_request,
+    first_order,
+    problem,
+    second_order,
+)
 from gradcheck_suite.engine import teeth as self_test
 from gradcheck_suite.engine.result import Outcome, Result
 from gradcheck_suite.engine.session import Session
@@ -25,10 +31,13 @@ CHECKS: Mapping[str, Callable[[Session], Outcome]] = {
     "strided": behaviour.strided,
     "subset": behaviour.subset,
     "compiled": behaviour.compiled,
+    "batched": behaviour.batched,
+    "taylor": evidence_on_request.taylor,
+    "complex_step": evidence_on_request.complex_step,
     "purity": behaviour.purity,
 }
 """Every check by name, in the order in which they run; purity last, when all has run."""
-ON_REQUEST = ("compiled",)
+ON_REQUEST = ("compiled", "batched", "taylor", "complex_step")
 DEFAULT_CHECKS = tuple(name for name in CHECKS if name not in ON_REQUEST)
 
 
@@ -41,6 +50,7 @@ def gradcheck(
     gradient: Callable[..., Any] | None = None,
     localise: bool = True,
     teeth: bool = False,
+    complex_step: bool = False,
 ) -> Result:
     """Checks the derivatives of ``function`` at ``primals``.
 
@@ -58,7 +68,9 @@ def gradcheck(
         *primals: its arguments; pytrees of arrays. Floating arrays are differentiated (of
             PyTorch's, if some require a gradient, only those), whatever else there is
             is passed through. Complex gradients follow the framework's convention.
-        checks: names from ``CHECKS``; default all but ``compiled``.
+        checks: names from ``CHECKS``; default all but those ``ON_REQUEST``: ``compiled``
+            (jit against eager), ``batched`` (vmap against a loop), ``taylor`` (the order of
+            the remainder) and ``complex_step``.
         directions: how many random directions at least.
         seed: seed of the directions and cotangents; the same seed, the same result.
         gradient: a handwritten gradient: of the same arguments as ``function``, returns one
@@ -66,6 +78,8 @@ def gradcheck(
             Jacobian where the value has rows).
         localise: whether a failure is narrowed down to an element and described.
         teeth: plants errors in the gradient under test and reports which are caught.
+        complex_step: adds the check of that name, which sees errors of 1e-8 and less, for
+            NumPy functions that take complex arrays.
 
     Returns:
         A ``Result``: ``print`` it; its truth value is whether it passed.
@@ -74,7 +88,7 @@ def gradcheck(
         UsageError: the arguments make no sense; the message names the remedy.
         ImplementationError: ``function`` returns nothing that has a derivative.
     """
-    chosen = _chosen(checks)
+    chosen = _chosen(checks, ("complex_step",) if complex_step else ())
     if directions < 1:
         raise UsageError(f"directions: {directions} is not positive; give 1 or more")
     with ExitStack() as stack:
@@ -116,8 +130,8 @@ def assert_gradients(function: Any, *primals: Any, **options: Any) -> Result:
     return result
 
 
-def _chosen(checks: tuple[str, ...] | str) -> tuple[str, ...]:
-    wanted = (checks,) if isinstance(checks, str) else tuple(checks)
+def _chosen(checks: tuple[str, ...] | str, also: tuple[str, ...]) -> tuple[str, ...]:
+    wanted = ((checks,) if isinstance(checks, str) else tuple(checks)) + also
     unknown = [name for name in wanted if name not in CHECKS]
     if unknown or not wanted:
         raise UsageError(

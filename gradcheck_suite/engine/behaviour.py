@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import line
+from gradcheck_suite.engine.pieces import pieces
 from gradcheck_suite.engine.result import Outcome, judged
 from gradcheck_suite.engine.session import Gradients, Session
 from gradcheck_suite.errors import Unsupported
@@ -99,9 +100,10 @@ def purity(session: Session) -> Outcome:
     for leaf, mine, original in zip(
         problem.leaves, problem.primals, problem.originals, strict=True
     ):
-        ours = problem.backend.asnumpy(mine)
-        theirs = problem.backend.asnumpy(original)
-        if not np.array_equal(ours, theirs):
+        pairs = pieces(problem.backend, mine, original)
+        if not all(np.array_equal(one, other) for one, other in pairs):
+            ours = problem.backend.asnumpy(mine)
+            theirs = problem.backend.asnumpy(original)
             at = [int(i) for i in np.argwhere(ours != theirs)[0]]
             return Outcome(
                 "purity",
@@ -193,6 +195,50 @@ def compiled(session: Session) -> Outcome:
         return Outcome("compiled", Skipped(str(reason)))
 
 
+def batched(session: Session) -> Outcome:
+    """Gradient and value under vmap, at two points at once, are those of a loop over them."""
+    problem, backend = session.problem, session.problem.backend
+    if problem.handwritten or "batched" not in backend.modes:
+        return Outcome("batched", Skipped(f"{backend.name} has no vmap"))
+
+    def routes(primals: Arrays) -> tuple[Gradients, Gradients]:
+        points = (primals, line.moved(primals, session.tangent(0), 2.0**-4))
+        stacked = tuple(
+            backend.asarray(
+                np.stack([backend.asnumpy(point[i]) for point in points]),
+                leaf.described.dtype,
+                leaf.described.device,
+            )
+            for i, leaf in enumerate(problem.leaves)
+        )
+        values, gradients = backend.batched_vjp(problem.function, stacked, session.cotangents)
+        loop = [problem.pullback(point, session.cotangents) for point in points]
+        return (
+            tuple(one[k] for k in range(2) for one in (*gradients, *values)),
+            tuple(
+                one
+                for singles, pulled in loop
+                for one in (
+                    *(x * 0 if g is None else g for g, x in zip(pulled, primals, strict=True)),
+                    *singles,
+                )
+            ),
+        )
+
+    size = math.hypot(*(float(np.max(np.abs(value), initial=0.0)) for value in problem.values))
+    try:
+        return _agreement(
+            session,
+            "batched",
+            routes,
+            "‖gradient and value under vmap − in a loop‖",
+            "the function has another gradient or value under vmap",
+            math.hypot(size, _norm(session, session.gradients)),
+        )
+    except Unsupported as reason:
+        return Outcome("batched", Skipped(str(reason)))
+
+
 def _agreement(
     session: Session,
     check: str,
@@ -205,7 +251,7 @@ def _agreement(
     one, other = routes(session.problem.primals)
     present = [(a is None) == (b is None) for a, b in zip(one, other, strict=True)]
     if not all(present):
-        name = session.problem.leaves[present.index(False)].name
+        name = session.problem.leaves[present.index(False) % len(session.problem.leaves)].name
         return Outcome(check, Failed(f"{summary}: {name} has a gradient on one route only"))
     allowance = ROUNDING * session.problem.machine_epsilon * size
     inequality = Inequality(quantity, _distance(session, one, other), allowance)
@@ -241,11 +287,17 @@ def _distance(session: Session, one: Sequence[Any], other: Sequence[Any]) -> flo
     for a, b in zip(one, other, strict=True):
         if a is None or b is None:
             continue
-        left: npt.NDArray[Any] = backend.asnumpy(a)
-        right: npt.NDArray[Any] = backend.asnumpy(b)
-        if left.shape != right.shape:
+        if tuple(a.shape) != tuple(b.shape):
             return math.inf
-        with np.errstate(all="ignore"):
-            same = (left == right) | (np.isnan(left) & np.isnan(right))
-            parts.append(euclidean_norm(np.where(same, 0.0, left - right)))
+        parts += [_apart(left, right) for left, right in pieces(backend, a, b)]
     return math.hypot(*parts) if parts else 0.0
+
+
+def _apart(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> float:
+    with np.errstate(all="ignore"):
+        difference = left - right
+        apart = euclidean_norm(difference)
+        if math.isfinite(apart):
+            return apart
+        same = (left == right) | (np.isnan(left) & np.isnan(right))
+        return euclidean_norm(np.where(same, 0.0, difference))

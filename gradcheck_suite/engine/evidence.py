@@ -154,9 +154,12 @@ def target(norm: float, promised: float, directions: int) -> float:
     return float(promised * norm / (0.8 * 1e-6 ** (-1.0 / directions)))
 
 
-def reached(probes: list[Probe]) -> float:
-    """The resolution of all probes together: their tolerances' geometric mean counts."""
-    norm = max(probe.norm for probe in probes)
+def reached(probes: list[Probe], scale: float | None = None) -> float:
+    """The resolution of all probes together: their tolerances' geometric mean counts.
+
+    Relative to ‖g‖, or to ``scale``.
+    """
+    norm = max(probe.norm for probe in probes) if scale is None else scale
     tolerances = [max(probe.tolerance, 5e-324) for probe in probes]
     if not all(map(math.isfinite, tolerances)):
         return math.inf
@@ -229,9 +232,12 @@ def _rung(question: Question, step: float, machine_epsilon: float) -> tuple[Esti
         step=step,
         machine_epsilon=machine_epsilon,
         magnitude=question.magnitude,
-        noise=noise if math.isfinite(noise) else None,
         max_evaluations=4,
     )
+    # Five equal values are no noise: a plateau, which ``_flat`` is to see as one.
+    if math.isfinite(noise) and not _still(estimate):
+        rounding = np.maximum(estimate.rounding_error, NOISE_SAFETY * noise / estimate.step)
+        estimate = replace(estimate, rounding_error=rounding)
     return estimate, noise
 
 
@@ -297,9 +303,10 @@ def _flat(estimate: Estimate, slope: float, analytic: float) -> bool:
     """A rung without movement where ``slope`` would show, as a vanishing derivative says.
 
     A function of steps (``round``) has the slope of its envelope from afar, and none near by.
+    A smooth one of slope 8 times the rounding error moves by 48 units across the stencil.
     """
     unseen = float(estimate.rounding_error)
-    return _still(estimate) and abs(analytic) <= unseen and abs(slope) > 64.0 * unseen
+    return _still(estimate) and abs(analytic) <= unseen and abs(slope) > 8.0 * unseen
 
 
 def _moving(rungs: list[tuple[Estimate, float]]) -> list[tuple[Estimate, float]]:

@@ -35,7 +35,7 @@ def reverse(session: Session) -> Outcome:
             return line.contract(session.problem.backend, pulled, tangent.arrays)
 
         base = line.contract(session.problem.backend, session.gradients, tangent.arrays)
-        norm = line.scaled_norm(session.problem, tangent, session.gradients)
+        norm = session.scaled_norm(tangent)
         return _question(session, tangent, base, norm, analytic)
 
     probes, verdict = decide(session, ask, "⟨Jᵀu, v⟩ − finite difference")
@@ -62,7 +62,7 @@ def forward(session: Session) -> Outcome:
     def ask(number: int) -> Question:
         tangent = session.tangent(number)
         base = push(problem.primals, tangent)
-        norm = line.scaled_norm(problem, tangent, session.gradients)
+        norm = session.scaled_norm(tangent)
         norm = norm if math.isfinite(norm) and norm > 0.0 else abs(base)
         return _question(session, tangent, base, norm, lambda at: push(at, tangent))
 
@@ -181,7 +181,7 @@ def _not_finite(session: Session) -> Verdict | None:
         if not np.isfinite(value).all():
             return Inconclusive("the function's value is not finite at the primals")
     for number, gradient in enumerate(session.gradients):
-        if gradient is None:
+        if gradient is None or math.isfinite(session.gradient_norms[number]):
             continue
         values = problem.backend.asnumpy(gradient)
         bad = ~np.isfinite(values)
@@ -197,7 +197,7 @@ def _every_leaf(session: Session, passed: Passed, probes: list[Probe]) -> Verdic
         return passed
     worst, hidden = passed.resolution, []
     for number, leaf in enumerate(problem.leaves):
-        own = session.scales[number] * line.norm(problem.backend, session.gradients[number])
+        own = session.scales[number] * session.gradient_norms[number]
         share = probes[0].norm
         seen = passed.resolution * share / own if own > 0.0 else math.inf
         if seen <= session.promised:

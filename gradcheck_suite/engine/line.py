@@ -20,7 +20,9 @@ from gradcheck_suite.engine.pieces import norm, pieces
 from gradcheck_suite.engine.problem import Leaf, Problem
 from gradcheck_suite.numerics.directions import (
     gaussian,
+    gaussian_on_lattice,
     generator,
+    largest_magnitude,
     representable,
     root_mean_square,
     scale_of,
@@ -60,35 +62,48 @@ def draw(problem: Problem, seed: int, *stream: int, only: int | None = None) -> 
         if only is not None and number != only:
             arrays.append(None)
             continue
-        rng = generator(seed, *stream, number)
-        narrow = leaf.real_dtype != "float64"
+        rng, dtype = generator(seed, *stream, number), leaf.real_dtype
         shape = leaf.described.shape + ((2,) if leaf.is_complex else ())
-        values = gaussian(rng, shape, narrow=narrow)
-        values *= scale
-        arrays.append(tangent_array(problem, number, values, step))
+        quick = gaussian_on_lattice(
+            rng, math.prod(shape), dtype, scale=scale, largest=leaf.largest, step=step
+        )
+        if quick is None:
+            drawn = gaussian(rng, shape, narrow=dtype != "float64")
+            drawn *= scale
+            arrays.append(tangent_array(problem, number, drawn, step))
+        else:
+            arrays.append(_handed(problem, number, quick.reshape(shape)))
     return Tangent(tuple(arrays), reaches, step)
 
 
 def tangent_array(
     problem: Problem, number: int, values: npt.NDArray[np.floating], step: float
 ) -> Array:
-    """``values`` made exact for a leaf and handed to the framework.
+    """``values``, which are given up, made exact for a leaf and handed to the framework.
 
     Complex leaves take the real and imaginary part in a last axis of length 2.
     """
     leaf, backend = problem.leaves[number], problem.backend
-    unit = spacing(leaf.largest + 8.0 * step * float(np.max(np.abs(values))), leaf.real_dtype)
+    longest, typical = largest_magnitude(values), root_mean_square(values)
+    unit = spacing(leaf.largest + 8.0 * step * longest, leaf.real_dtype)
     primal: Any = np.float64(leaf.largest)
-    if (
-        unit > step * root_mean_square(values) / 64.0
-    ):  # a lattice per element, which needs the elements
+    if unit > step * typical / 64.0:
+        # A lattice per element, which needs the elements.
         primal = backend.asnumpy(problem.primals[number])
         if leaf.is_complex:
             primal = np.stack([primal.real, primal.imag], axis=-1)
-    exact = representable(primal, values, step, leaf.real_dtype).values
-    if leaf.is_complex:
+    exact = representable(
+        primal, values, step, leaf.real_dtype, overwrite=True, known=(longest, typical)
+    ).values
+    return _handed(problem, number, exact)
+
+
+def _handed(problem: Problem, number: int, exact: npt.NDArray[Any]) -> Array:
+    """Exact values, with any imaginary part in the last axis, in the framework."""
+    described = problem.leaves[number].described
+    if problem.leaves[number].is_complex:
         exact = exact[..., 0] + 1j * exact[..., 1]
-    return backend.asarray(exact, leaf.described.dtype, leaf.described.device)
+    return problem.backend.adopt(exact, described.dtype, described.device)
 
 
 def cotangents(problem: Problem, seed: int, *stream: int) -> Arrays:
@@ -107,9 +122,13 @@ def cotangents(problem: Problem, seed: int, *stream: int) -> Arrays:
 
 def moved(primals: Arrays, tangent: Tangent, h: float) -> Arrays:
     """``x + h·v`` in the framework's own arithmetic and dtype."""
-    return tuple(
-        x if v is None else x + h * v for x, v in zip(primals, tangent.arrays, strict=True)
-    )
+    reached = []
+    for x, v in zip(primals, tangent.arrays, strict=True):
+        if v is not None:
+            v = h * v
+            v += x  # in place, where the framework has that: one array less
+        reached.append(x if v is None else v)
+    return tuple(reached)
 
 
 def contract(
@@ -120,13 +139,16 @@ def contract(
     for a, b in zip(left, right, strict=True):
         if a is None or b is None:
             continue
-        for one, other in pieces(backend, a, b):
-            if np.iscomplexobj(one) or np.iscomplexobj(other):
-                one = np.conj(one) if backend.name != "jax" else one
-                total += float(np.sum(one * other).real)
-            else:
-                total += float(np.sum(one * other))  # no BLAS: see root_mean_square
+        total += sum(inner(backend.name, one, other) for one, other in pieces(backend, a, b))
     return total
+
+
+def inner(framework: str, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+    """⟨one, other⟩ of two NumPy arrays, by the framework's convention for complex ones."""
+    if np.iscomplexobj(one) or np.iscomplexobj(other):
+        one = np.conj(one) if framework != "jax" else one
+        return float(np.sum(one * other).real)
+    return float(np.sum(one * other))  # no BLAS: see root_mean_square
 
 
 def scaled_norm(problem: Problem, tangent: Tangent, gradients: Sequence[Array | None]) -> float:
@@ -158,6 +180,7 @@ __all__ = [
     "contract",
     "cotangents",
     "draw",
+    "inner",
     "magnitude",
     "moved",
     "named",

@@ -27,10 +27,12 @@ from gradcheck_suite.numerics.finite_difference import (
     one_sided_slopes,
 )
 from gradcheck_suite.numerics.localise import (
+    Suspects,
     bisect,
     columns,
     describe_pattern,
     row_independent,
+    suspects,
 )
 from gradcheck_suite.outcome import Failed, Inconclusive, Inequality, Verdict
 
@@ -41,6 +43,10 @@ SAMPLE = (6, 8)
 """Rows and columns of the sample of a larger one."""
 COLUMN_BUDGET = 1 << 28
 """Elements that the columns of a row-separable function may evaluate in all."""
+BESIDE = 8
+"""About so many other columns are looked at beside those that hold faults."""
+EVERY_COLUMN = 64
+"""Up to so many columns are all looked at; of more, those that hold faults."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -150,7 +156,7 @@ def _leaf_question(session: Session, tangent: Tangent) -> Question:
         return line.contract(backend, pulled, tangent.arrays)
 
     base = line.contract(backend, session.gradients, tangent.arrays)
-    norm = line.scaled_norm(session.problem, tangent, session.gradients)
+    norm = session.scaled_norm(tangent)
     return Question(
         session.slice(tangent),
         session.value,
@@ -186,7 +192,7 @@ def _compare(session: Session, tangent: Tangent) -> tuple[float, float]:
         target_error=1e-3 * abs(analytic),
         max_evaluations=8,
     )
-    rounding = 8.0 * problem.machine_epsilon * line.scaled_norm(problem, tangent, session.gradients)
+    rounding = 8.0 * problem.machine_epsilon * session.scaled_norm(tangent)
     return abs(analytic - float(estimate.derivative)), float(estimate.error) + rounding
 
 
@@ -197,17 +203,22 @@ def _by_columns(session: Session, number: int) -> Story | None:
     shape = leaf.described.shape
     if len(problem.outputs) != 1 or len(shape) != 2 or leaf.is_complex:
         return None
-    if problem.outputs[0].shape != shape[:1] or 4 * shape[0] * shape[1] ** 2 > COLUMN_BUDGET:
+    if problem.outputs[0].shape != shape[:1]:
         return None
 
     def rows(values: FloatArray) -> FloatArray:
         session.evaluations += 1
         primals = list(problem.primals)
-        primals[number] = backend.asarray(values, leaf.described.dtype, leaf.described.device)
+        primals[number] = backend.adopt(values, leaf.described.dtype, leaf.described.device)
         return backend.asnumpy(problem.evaluate(tuple(primals))[0])
 
     primal = backend.asnumpy(problem.primals[number])
     if not row_independent(rows, primal, seed=session.seed):
+        return None
+    upstream = backend.asnumpy(session.cotangents[0])[:, None]
+    got = backend.asnumpy(session.gradients[number])
+    chosen = _columns_to_look_at(session, number, rows, primal, got / upstream)
+    if chosen is None:
         return None
     found = columns(
         rows,
@@ -215,13 +226,44 @@ def _by_columns(session: Session, number: int) -> Story | None:
         machine_epsilon=problem.machine_epsilon,
         dtype=leaf.real_dtype,
         value=problem.values[0],
+        noise=chosen.noise,
+        classes=chosen.columns,
         progress=_progress(leaf.name),
     )
-    upstream = backend.asnumpy(session.cotangents[0])[:, None]
-    got = backend.asnumpy(session.gradients[number])
+    places = np.array(chosen.columns)
     error = np.abs(upstream) * found.error + _rounding(session, got)
-    every = [np.arange(length) for length in shape]
-    return _story(leaf, got, upstream * found.derivative, error, every)
+    expected = upstream * found.derivative
+    axes = [np.arange(shape[0]), places]
+    rest = "" if chosen.widespread else "the other columns agree"
+    return _story(leaf, got[:, places], expected[:, places], error[:, places], axes, rest)
+
+
+def _columns_to_look_at(
+    session: Session,
+    number: int,
+    rows: Callable[[FloatArray], FloatArray],
+    primal: FloatArray,
+    gradient: FloatArray,
+) -> Suspects | None:
+    """All columns where they are few, or where their blocks do not tell which are wrong."""
+    problem, (length, count) = session.problem, primal.shape
+    if count > EVERY_COLUMN:
+        found = suspects(
+            rows,
+            primal,
+            gradient,
+            machine_epsilon=problem.machine_epsilon,
+            dtype=problem.leaves[number].real_dtype,
+            value=problem.values[0],
+            seed=session.seed,
+        )
+        if found.columns:
+            # Right columns beside the wrong ones: a pattern shows by contrast.
+            beside = range(0, count, count // BESIDE)
+            return replace(found, columns=sorted({*found.columns, *beside}))
+    if 4 * length * count**2 > COLUMN_BUDGET:
+        return None
+    return Suspects(list(range(count)), widespread=False)
 
 
 def _by_bisection(session: Session, number: int) -> Story | None:
@@ -235,7 +277,7 @@ def _by_bisection(session: Session, number: int) -> Story | None:
     flat = (math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (leaf.size,)
     center = 0
     if leaf.size > EVERY_ELEMENT:
-        blocks = bisect(_probe_of(session, number), leaf.size).blocks
+        blocks = bisect(_probe_of(session, number), leaf.size, progress=_progress(leaf.name)).blocks
         center = blocks[0].start if blocks else 0
     axes = _sampled(flat, center, gradient.reshape(flat), session.seed)
     mesh = np.ix_(*axes)
@@ -249,9 +291,17 @@ def _by_bisection(session: Session, number: int) -> Story | None:
 
 
 def _story(
-    leaf: Leaf, got: FloatArray, expected: FloatArray, error: FloatArray, axes: Axes
+    leaf: Leaf,
+    got: FloatArray,
+    expected: FloatArray,
+    error: FloatArray,
+    axes: Axes,
+    rest: str = "",
 ) -> Story | None:
-    """The worst element and the pattern, of all elements or of a sample of them."""
+    """The worst element and the pattern, of all elements or of a sample of them.
+
+    ``rest`` is what is known of the elements that are not here.
+    """
     with np.errstate(all="ignore"):
         excess = np.where(np.isfinite(error), np.abs(got - expected) / error, 0.0)
     if not np.any(excess > 1.0):
@@ -279,7 +329,7 @@ def _story(
         ("finite difference", f"{expected[worst]:.9g} ± {error[worst]:.1e}"),
     )
     if not whole:
-        words += f" (in a sample of {got.size} elements)"
+        words += f" ({rest or f'in a sample of {got.size} elements'})"
     return Story(line.named(leaf, place), words, sides, inequality)
 
 

@@ -1,4 +1,4 @@
-"""Large arrays widened to float64 a few MiB at a time."""
+"""Large arrays looked at in place, and widened to float64 a piece at a time."""
 
 from __future__ import annotations
 
@@ -9,51 +9,57 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck_suite.numerics.directions import largest_magnitude, sum_of_squares
 from gradcheck_suite.protocols import Array, Backend
 
-CHUNK = 1 << 22
-"""Elements that are widened at a time: 32 MiB."""
+CHUNK = 1 << 13
+"""Elements that are looked at a time: 64 KiB, in the cache and below what malloc maps anew."""
+SAFE_SQUARES = (1e-250, 1e250)
+"""Sums of squares in this range have neither overflowed nor lost what counts by underflow."""
 
 
 def pieces(backend: Backend, *arrays: Array) -> Iterator[tuple[npt.NDArray[Any], ...]]:
-    """Flat float64 pieces of arrays of one size, side by side."""
-    size = math.prod(arrays[0].shape)
-    if size <= CHUNK:
-        yield tuple(backend.asnumpy(array).reshape(-1) for array in arrays)
-        return
-    flat = [array.reshape(-1) for array in arrays]
-    for start in range(0, size, CHUNK):
-        yield tuple(backend.asnumpy(array[start : start + CHUNK]) for array in flat)
+    """Flat float64 pieces of arrays of one size, side by side; not to be written to."""
+    flat = [backend.view(array).reshape(-1) for array in arrays]
+    for start in range(0, flat[0].size, CHUNK):
+        yield tuple(_widened(array[start : start + CHUNK]) for array in flat)
+
+
+def _widened(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    wide = np.complex128 if np.iscomplexobj(values) else np.float64
+    return values if values.dtype == wide else values.astype(wide)
 
 
 def norm(backend: Backend, array: Array | None) -> float:
-    """Euclidean norm, without overflow for the magnitudes that float64 holds; None is 0."""
+    """Euclidean norm, without overflow for the magnitudes that float64 holds; None is 0.
+
+    NaN where an element is not finite.
+    """
     if array is None:
         return 0.0
-    squares, largest = 0.0, 0.0
-    for (values,) in pieces(backend, array):
-        peak = peak_of(values)
-        if not math.isfinite(peak):
-            return math.nan
-        if peak > largest:
-            squares, largest = squares * (largest / peak) ** 2, peak
-        if largest > 0.0:
-            part = np.abs(values) / largest
-            squares += float(np.sum(np.square(part, out=part)))
-    return largest * math.sqrt(squares)
+    with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+        squares = _squares(backend.view(array))
+    if SAFE_SQUARES[0] < squares < SAFE_SQUARES[1]:
+        return math.sqrt(squares)
+    largest = peak(backend, array)
+    if not math.isfinite(largest):
+        return math.nan
+    if largest == 0.0:
+        return 0.0
+    return largest * math.sqrt(sum(_squares(one / largest) for (one,) in pieces(backend, array)))
+
+
+def _squares(values: npt.NDArray[Any]) -> float:
+    """Σ|x|², not through BLAS: see ``directions.root_mean_square``."""
+    if np.iscomplexobj(values):
+        return sum_of_squares(values.real) + sum_of_squares(values.imag)
+    return sum_of_squares(values)
 
 
 def peak(backend: Backend, array: Array) -> float:
     """The largest magnitude; NaN if there is one."""
-    found = 0.0
-    for (values,) in pieces(backend, array):
-        here = peak_of(values)
-        if math.isnan(here):
-            return here
-        found = max(found, here)
-    return found
-
-
-def peak_of(values: npt.NDArray[Any]) -> float:
-    """The largest magnitude in a piece; 0 for an empty one."""
-    return float(np.max(np.abs(values), initial=0.0))
+    values = backend.view(array)
+    if not np.iscomplexobj(values):
+        return largest_magnitude(values)
+    found = [float(np.max(np.abs(one))) for (one,) in pieces(backend, array)]
+    return float(np.max(found, initial=0.0))

@@ -8,6 +8,7 @@ beside the way its gradient is obtained. The checks know nothing else.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -76,6 +77,7 @@ class Problem:
         values: f(x), as NumPy.
         handwritten: the gradient is the user's, so other modes tell nothing about it.
         notes: what the reader should be told about how the function was understood.
+        dtype: the coarsest among leaves and outputs: its machine epsilon is what rounds.
     """
 
     backend: Backend
@@ -89,13 +91,12 @@ class Problem:
     values: tuple[npt.NDArray[Any], ...]
     handwritten: bool
     notes: tuple[str, ...] = field(default=())
+    dtype: str = field(init=False)
 
-    @property
-    def dtype(self) -> str:
-        """The coarsest dtype among leaves and outputs: its machine epsilon is what rounds."""
+    def __post_init__(self) -> None:
         names = [leaf.real_dtype for leaf in self.leaves]
         names += [REAL.get(output.dtype, output.dtype) for output in self.outputs]
-        return max(names, key=machine_epsilon)
+        object.__setattr__(self, "dtype", max(names, key=machine_epsilon))
 
     @property
     def machine_epsilon(self) -> float:
@@ -139,9 +140,11 @@ def build(
     call, arguments, names = modules.opened(function, primals)
     backend = _backend(arguments)
     flat, rebuild = backend.flatten(arguments)
+    if all(map(operator.is_, flat, arguments)) and len(flat) == len(arguments):
+        rebuild = tuple  # plain arguments: most functions, and rebuilt for every evaluation
     paths = _paths(backend, arguments, names, len(flat))
     places = _differentiable(backend, flat)
-    _refuse(backend, flat, places, paths)
+    peaks = _refuse(backend, flat, places, paths)
 
     def full(*leaves: Array) -> Any:
         filled = list(flat)
@@ -158,7 +161,8 @@ def build(
     # Multiplied by one: a copy with the same dtype and strides, in every framework.
     copies = backend.evaluate(lambda *leaves: tuple(leaf * 1 for leaf in leaves), originals)
     leaves = tuple(
-        _leaf(backend, array, paths[place]) for array, place in zip(copies, places, strict=True)
+        _leaf(backend, array, paths[place], largest)
+        for array, place, largest in zip(copies, places, peaks, strict=True)
     )
     result = backend.evaluate(lambda *given: _hold(full(*given)), copies)[0].kept
     flatten_values, returned = _value_part(backend, result, leaves, gradient)
@@ -264,7 +268,9 @@ def _is_floating(backend: Backend, leaf: Any) -> bool:
 
 def _refuse(
     backend: Backend, flat: Sequence[Any], places: Sequence[int], paths: Sequence[str]
-) -> None:
+) -> list[float]:
+    """Refuses what has no derivative; returns the largest magnitude per differentiable leaf."""
+    peaks = []
     if not places:
         integers = [
             f"{path} is {backend.describe(leaf).dtype}"
@@ -274,7 +280,7 @@ def _refuse(
         found = "; ".join(integers) or "no array was given"
         raise UsageError(
             f"primals: nothing to differentiate ({found}); give a floating array, for example "
-            "x.astype(float)"
+            "x.astype(float) or x.double()"
         )
     for place in places:
         values = np.asarray(flat[place]) if isinstance(flat[place], float) else flat[place]
@@ -284,20 +290,22 @@ def _refuse(
                 f"primals: {paths[place]} is empty (shape {shape}); an empty array has no "
                 "derivative to check, give at least one element"
             )
-        if not math.isfinite(peak(backend, values)):
+        peaks.append(peak(backend, values))
+        if not math.isfinite(peaks[-1]):
             array = backend.asnumpy(values)
             at = [int(i) for i in np.argwhere(~np.isfinite(array))[0]]
             raise UsageError(
                 f"primals: {paths[place]} holds {array[tuple(at)]} at {at}; derivatives are "
                 "checked at finite points only"
             )
+    return peaks
 
 
-def _leaf(backend: Backend, array: Array, name: str) -> Leaf:
+def _leaf(backend: Backend, array: Array, name: str, largest: float) -> Leaf:
     described = backend.describe(array)
     size = math.prod(described.shape)
     rms = norm(backend, array) / math.sqrt(size)
-    return Leaf(name, described, peak(backend, array), rms)
+    return Leaf(name, described, largest, rms)
 
 
 def _value_part(
@@ -318,6 +326,8 @@ def _value_part(
         )
 
     def part(result: Any) -> list[Any]:
+        if not returned and backend.owns(result):
+            return [result]
         found, _ = backend.flatten(result[0] if returned else result)
         return [np.asarray(one) if type(one) in (float, complex) else one for one in found]
 

@@ -70,7 +70,7 @@ def _question(session: Session, number: int) -> Question:
         analytic=base,
         norm=size,
         # A gradient's elements carry several roundings each, the value's last one only one.
-        magnitude=GRADIENT_ROUNDINGS * line.scaled_norm(problem, w, session.gradients),
+        magnitude=GRADIENT_ROUNDINGS * session.scaled_norm(w),
         step=v.step,
         underflow=session.underflow(w),
         spread=lambda: session.spread(lambda at: product(session, at, v, w)[0], base),

@@ -11,7 +11,6 @@ from typing import Any
 from gradcheck_suite.engine import line
 from gradcheck_suite.engine.evidence import Probe
 from gradcheck_suite.engine.line import Tangent
-from gradcheck_suite.engine.pieces import CHUNK
 from gradcheck_suite.engine.problem import Problem
 from gradcheck_suite.engine.result import Outcome
 from gradcheck_suite.numerics.directions import generator
@@ -25,6 +24,8 @@ SMALLEST_NORMAL = {
     "bfloat16": 2.0**-126,
     "float16": 2.0**-14,
 }
+KEPT = 1 << 22
+"""Elements up to which directions are kept; larger ones are drawn again."""
 Gradients = tuple[Array | None, ...]
 
 
@@ -64,6 +65,22 @@ class Session:
         return self.pull(self.problem.primals, self.cotangents)
 
     @cached_property
+    def gradient_norms(self) -> tuple[float, ...]:
+        """‖g‖ per leaf; NaN where one is not finite, 0 where there is none."""
+        return tuple(line.norm(self.problem.backend, one) for one in self.gradients)
+
+    def scaled_norm(self, tangent: Tangent) -> float:
+        """‖S g‖ over the leaves that move: the standard deviation of ⟨g, v⟩ over directions."""
+        parts = [
+            scale * size
+            for scale, size, v in zip(
+                tangent.scales, self.gradient_norms, tangent.arrays, strict=True
+            )
+            if v is not None
+        ]
+        return math.hypot(*parts)
+
+    @cached_property
     def magnitude(self) -> float:
         """Size of the terms of ⟨u, f⟩, never below where the dtype loses its digits."""
         terms = line.magnitude(self.problem, self.cotangents, self.problem.values)
@@ -71,7 +88,12 @@ class Session:
 
     @cached_property
     def value(self) -> float:
-        return self.phi(self.problem.primals)
+        """φ(0), from the values that the function was first seen with."""
+        pairs = zip(self.cotangents, self.problem.values, strict=True)
+        return sum(
+            line.inner(self.problem.backend.name, self.problem.backend.asnumpy(u), value)
+            for u, value in pairs
+        )
 
     @cached_property
     def scales(self) -> tuple[float, ...]:
@@ -92,7 +114,7 @@ class Session:
         if number in self.tangents:
             return self.tangents[number]
         drawn = line.draw(self.problem, self.seed, 2, number)
-        if sum(leaf.size for leaf in self.problem.leaves) <= CHUNK:
+        if sum(leaf.size for leaf in self.problem.leaves) <= KEPT:
             self.tangents[number] = drawn
         return drawn
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache, lru_cache
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,15 @@ SIGNIFICAND_BITS = {
     "complex128": 53,
     "complex64": 24,
 }
+FARTHEST = 6.0
+"""No number from the table exceeds this many standard deviations."""
+POINTS = 1024.0
+"""Lattice points per standard deviation, before finer steps are made exact too: an element
+of the direction is 0, which hides an error there, once in 2500 times at most."""
+TABLED = 1 << 13
+"""Elements from which on Gaussian numbers come from a table; it takes 4 ms to make, once."""
+CHUNK = 3 << 12
+"""Elements that are drawn or summed at a time: in the cache, and below what malloc maps anew."""
 FINEST = 2.0**-10
 """Steps down to this fraction of the first stay exact, where the dtype has the bits."""
 
@@ -53,6 +64,64 @@ def gaussian(
     if narrow:
         return rng.standard_normal(shape, dtype=np.float32)  # type: ignore[return-value]
     return rng.standard_normal(shape)
+
+
+def gaussian_on_lattice(
+    rng: np.random.Generator, size: int, dtype: str, *, scale: float, largest: float, step: float
+) -> FloatArray | None:
+    """``scale`` times Gaussian numbers, rounded as ``representable`` would, in a third of the time.
+
+    0.8 a + 0.6 b, where a and b are drawn from the 2¹⁶ quantiles of a Gaussian, which have
+    been rounded to the lattice once and for all. Of one table alone every 65536th pair of
+    elements would be equal, and an (a, −a) error there be missed; of two in these
+    proportions no pair cancels, and 2³² values are left.
+
+    Args:
+        rng: from ``generator``.
+        size: how many; few are not worth a table.
+        dtype: name of the real dtype of x.
+        scale: a power of two.
+        largest: largest magnitude in x.
+        step: the longest step h.
+
+    Returns:
+        Flat values; None where there are few, or where one lattice does not suit them all.
+    """
+    longest = FARTHEST * scale
+    if size < TABLED or spacing(largest + 8.0 * step * longest, dtype) > step * scale / 64.0:
+        return None
+    unit, _ = _lattice(largest + 2.0 * step * longest, step * scale, step, dtype, None)
+    narrow = np.float64 if dtype == "float64" else np.float32
+    first, second = _quantiles(narrow, scale, unit)
+    drawn, other = np.empty(size, narrow), np.empty(min(size, CHUNK), narrow)
+    for start in range(0, size, CHUNK):
+        part = drawn[start : start + CHUNK]
+        count = part.size
+        raw = rng.integers(0, 1 << 64, size=(count + 1) // 2, dtype=np.uint64).view(np.uint16)
+        first.take(raw[:count], out=part, mode="clip")
+        second.take(raw[count : 2 * count], out=other[:count], mode="clip")
+        np.add(part, other[:count], out=part)
+    return drawn  # type: ignore[return-value]
+
+
+@lru_cache(maxsize=8)
+def _quantiles(
+    dtype: type[np.floating], scale: float, unit: float
+) -> tuple[npt.NDArray[np.floating], npt.NDArray[np.floating]]:
+    """0.8 and 0.6 times ``scale`` times the quantiles, in multiples of ``unit``."""
+    table = _standard_quantiles()
+    first, second = (np.asarray(part * scale * table, dtype) for part in (0.8, 0.6))
+    longest = FARTHEST * scale
+    return _round_to(first, unit, longest, True), _round_to(second, unit, longest, True)
+
+
+@cache
+def _standard_quantiles() -> FloatArray:
+    """The 2¹⁶ midpoint quantiles of N(0, 1), of variance exactly 1."""
+    inverse = NormalDist().inv_cdf
+    half = np.array([inverse((k + 0.5) / 65536.0) for k in range(32768)])
+    table = np.concatenate([half, -half])
+    return np.asarray(table / math.sqrt(float(np.mean(table**2))))
 
 
 def generator(seed: int, *stream: int) -> np.random.Generator:
@@ -97,8 +166,24 @@ def root_mean_square(values: npt.NDArray[Any]) -> float:
     """
     if values.size == 0:
         return 0.0
-    magnitudes = np.abs(values) if np.iscomplexobj(values) else values
-    return math.sqrt(float(np.mean(np.square(magnitudes), dtype=np.float64)))
+    if np.iscomplexobj(values):
+        return math.hypot(root_mean_square(values.real), root_mean_square(values.imag))
+    return math.sqrt(sum_of_squares(values) / values.size)
+
+
+def sum_of_squares(values: npt.NDArray[Any]) -> float:
+    """Σx² of a real array, in float64, with no array of the squares."""
+    flat, total = values.reshape(-1), 0.0
+    chunk = 16 * CHUNK if flat.dtype == np.float64 else CHUNK
+    for start in range(0, flat.size, chunk):
+        part = flat[start : start + chunk].astype(np.float64, copy=False)
+        total += float(np.einsum("i,i->", part, part))
+    return total
+
+
+def largest_magnitude(values: npt.NDArray[Any]) -> float:
+    """max |x| of a real array without a copy; 0 for an empty one, NaN where there is one."""
+    return float(np.maximum(np.max(values, initial=0.0), -np.min(values, initial=0.0)))
 
 
 def scale_of(largest: float, rms: float, step: float, dtype: str) -> float:
@@ -121,6 +206,8 @@ def representable(
     dtype: str,
     *,
     finest_step: float | None = None,
+    overwrite: bool = False,
+    known: tuple[float, float] | None = None,
 ) -> Direction:
     """``direction`` rounded so that x ± h·v and x ± 2h·v are all but exact in ``dtype``.
 
@@ -130,35 +217,48 @@ def representable(
     (there by one machine epsilon relative to v, no more than v's own rounding).
 
     Args:
-        primal: x, representable in ``dtype``.
+        primal: x, representable in ``dtype``. Its largest magnitude is enough where one
+            unit serves the whole array.
         direction: v, same shape.
         step: the longest step h, a power of two.
         dtype: name of the dtype of x.
         finest_step: shortest step at which exactness is wanted; default ``step/1024``, or
             longer where the dtype lacks the bits.
+        overwrite: ``direction`` may be rounded in place.
+        known: largest magnitude and root mean square of ``direction``, if they are known.
     """
     x, v = np.asarray(primal), np.asarray(direction)
     if v.size == 0:
         return Direction(v, step)
-    reach = float(np.max(np.abs(x))) + 2.0 * step * float(np.max(np.abs(v)))
-    unit = spacing(reach, dtype)
-    if unit == 0.0:
+    longest, typical = known or (largest_magnitude(v), root_mean_square(v))
+    reach = largest_magnitude(np.abs(x)) + 2.0 * step * longest
+    if spacing(reach, dtype) == 0.0:
         return Direction(v, step)
-    size = step * root_mean_square(v)
+    if spacing(reach, dtype) > step * typical / 64.0:
+        return Direction(_round_elementwise(x, v, step, dtype), step)
+    unit, finest = _lattice(reach, step * typical, step, dtype, finest_step)
+    return Direction(_round_to(v, unit, longest, overwrite), finest)
+
+
+def _lattice(
+    reach: float, size: float, step: float, dtype: str, finest_step: float | None
+) -> tuple[float, float]:
+    """The unit of v for values up to ``reach`` and moves of ``size``; the finest exact step."""
+    unit = spacing(reach, dtype)
     finest = step * FINEST if finest_step is None else finest_step
-    while finest < step and unit * (step / finest) > size / 64.0:
+    while finest < step and unit * (step / finest) > size / POINTS:
         finest *= 2.0
-    if unit <= size / 64.0:
-        return Direction(_round_to(v, unit / finest), finest)
-    return Direction(_round_elementwise(x, v, step, dtype), step)
+    return unit / finest, finest
 
 
-def _round_to(values: npt.NDArray[np.floating], unit: float) -> FloatArray:
+def _round_to(
+    values: npt.NDArray[np.floating], unit: float, longest: float, overwrite: bool
+) -> FloatArray:
     """Multiples of ``unit`` (a power of two), by adding and subtracting 1.5·2^(p−1) units."""
     magic = values.dtype.type(1.5 * 2.0 ** (52 if values.dtype == np.float64 else 23) * unit)
-    if float(np.max(np.abs(values))) > abs(float(magic)) / 6.0:
-        return values.astype(np.float64)  # the unit is already finer than the values' own
-    rounded = values + magic
+    if longest > abs(float(magic)) / 6.0:
+        return np.asarray(values)  # the unit is already finer than the values' own
+    rounded: npt.NDArray[Any] = np.add(values, magic, out=values if overwrite else None)
     rounded -= magic
     return rounded
 

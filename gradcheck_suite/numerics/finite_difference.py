@@ -243,6 +243,9 @@ def _stencil(
         if noise is not None:
             rounding = np.maximum(rounding, NOISE_SAFETY * np.asarray(noise) / h)
         truncation = TRUNCATION_WEIGHT * fifth / h
+        # Said by the values themselves: the terms of equal values need not cancel to 0.
+        still = (up == down) & (far_up == up) & (far_down == up)
+        roughness = np.where(still, 1.0, roughness)
     bad = ~np.isfinite(derivative)
     return Estimate(
         derivative=derivative,

@@ -29,6 +29,11 @@ RowFunction = Callable[[FloatArray], npt.ArrayLike]
 Probe = Callable[[slice], tuple[float, float]]
 """Discrepancy and tolerance of a fresh direction that lives on a block of elements."""
 
+FOLLOWED = 4
+"""Suspect blocks of columns that are followed; more are a widespread fault."""
+SAMPLED = 16
+"""Columns that are looked at where a fault is widespread."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -57,6 +62,18 @@ class Bisection:
     blocks: tuple[Block, ...]
     widespread: bool
     probes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Suspects:
+    """Columns to look at: those with faults, or a sample where faults are widespread.
+
+    ``noise`` is that of f, per row, where it was measured on the way.
+    """
+
+    columns: list[int]
+    widespread: bool
+    noise: FloatArray | None = None
 
 
 def columns(
@@ -132,6 +149,83 @@ def columns(
     return Estimate(derivative, truncation, rounding, h, evaluations)
 
 
+def suspects(
+    function: RowFunction,
+    primal: npt.ArrayLike,
+    gradient: npt.ArrayLike,
+    *,
+    machine_epsilon: float,
+    dtype: str = "float64",
+    value: npt.ArrayLike | None = None,
+    seed: int = 0,
+) -> Suspects:
+    """The columns that hold wrong elements, by bisection in all rows at once.
+
+    One block of columns is moved along a Gaussian direction in every row; a row whose
+    derivative is not what ``gradient`` says makes the block a suspect. A single fault
+    costs 8 log₂ C evaluations. Where more than ``FOLLOWED`` blocks are suspect the fault is
+    widespread, and columns are sampled instead.
+
+    Args:
+        function: f with independent rows, as for ``columns``.
+        primal: x, shape (N, C).
+        gradient: the ∂f_i/∂x_ij under test, shape (N, C).
+        machine_epsilon: spacing at 1 of the dtype in which f is evaluated.
+        dtype: name of the dtype of x.
+        value: f(x), if it is known.
+        seed: seed of the directions and of the sample.
+
+    Returns:
+        The columns, in order; none where no block disagreed.
+    """
+    x, g = np.array(primal, dtype=np.float64), np.asarray(gradient, dtype=np.float64)
+    at_zero = np.asarray(function(x.copy()) if value is None else value, dtype=np.float64)
+    step, rng = natural_step(machine_epsilon), generator(seed)
+    scale = natural_scale(x, step, dtype)
+    noise = _row_noise(function, x, at_zero, step * scale / 8.0)
+
+    def wrong(block: slice) -> bool:
+        part = x[:, block]
+        v = representable(part, scale * rng.standard_normal(part.shape), step, dtype).values
+
+        def along(distance: float) -> FloatArray:
+            moved = x.copy()
+            moved[:, block] += distance * v
+            return np.asarray(function(moved), dtype=np.float64)
+
+        estimate = directional_derivative(
+            along, value=at_zero, step=step, machine_epsilon=machine_epsilon, noise=noise
+        )
+        terms = g[:, block] * v
+        rounding = 8.0 * machine_epsilon * np.sqrt(np.sum(terms**2, axis=1))
+        error = np.abs(np.sum(terms, axis=1) - estimate.derivative)
+        return bool(np.any(~(error <= 2.0 * (estimate.error + rounding))))
+
+    open_blocks, found = [slice(0, x.shape[1])], list[int]()
+    while open_blocks:
+        failing = [block for block in open_blocks if wrong(block)]
+        if len(failing) > FOLLOWED:
+            return Suspects(_sample(g, rng), widespread=True, noise=noise)
+        found += [block.start for block in failing if block.stop - block.start == 1]
+        open_blocks = [
+            half for block in failing if block.stop - block.start > 1 for half in _halves(block)
+        ]
+    return Suspects(sorted(found), widespread=False, noise=noise)
+
+
+def _halves(block: slice) -> tuple[slice, slice]:
+    middle = (block.start + block.stop) // 2
+    return slice(block.start, middle), slice(middle, block.stop)
+
+
+def _sample(gradient: FloatArray, rng: np.random.Generator) -> list[int]:
+    """Columns at both ends, those of the largest elements, and some at random."""
+    count = gradient.shape[1]
+    largest = np.argsort(-np.max(np.abs(gradient), axis=0))[: SAMPLED // 3]
+    wanted = [0, count - 1, *map(int, largest), *map(int, rng.permutation(count)[:SAMPLED])]
+    return sorted(list(dict.fromkeys(wanted))[:SAMPLED])
+
+
 def _row_noise(function: RowFunction, x: FloatArray, value: FloatArray, step: float) -> FloatArray:
     """Per row the larger noise of two random directions: one may find too little by luck."""
     tables = []
@@ -165,7 +259,14 @@ def row_independent(function: RowFunction, primal: npt.ArrayLike, *, seed: int =
     return True
 
 
-def bisect(probe: Probe, size: int, *, follow: int = 2, smallest: int = 1) -> Bisection:
+def bisect(
+    probe: Probe,
+    size: int,
+    *,
+    follow: int = 2,
+    smallest: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Bisection:
     """Narrows failing blocks of ``size`` elements down, ``follow`` of them at a time.
 
     Both halves of each failing block are probed with fresh directions, so a single fault
@@ -188,6 +289,8 @@ def bisect(probe: Probe, size: int, *, follow: int = 2, smallest: int = 1) -> Bi
             halves = [slice(block.start, middle), slice(middle, block.stop)]
             failing, used = _failing(probe, halves)
             probes += used
+            if progress is not None:
+                progress(probes, 1 + 2 * follow * max(1, (size - 1).bit_length()))
             deeper.extend(failing)
             if not failing:
                 found.append(block)
@@ -217,8 +320,10 @@ def _severity(block: Block) -> float:
 __all__ = [
     "Bisection",
     "Block",
+    "Suspects",
     "bisect",
     "columns",
     "describe_pattern",
     "row_independent",
+    "suspects",
 ]

@@ -139,3 +139,20 @@ def test_the_check_can_show_its_teeth():
     result = gradcheck(loss(targets, lambda g: g), x, checks="reverse", teeth=True)
     assert len(result.teeth) == 7
     assert all("caught" in tooth or "too small" in tooth for tooth in result.teeth)
+
+
+def test_among_many_columns_the_faulty_one_is_named():
+    targets = np.arange(8) % 5
+
+    def rows(x):
+        z = np.exp(x)
+        p = z / z.sum(axis=1, keepdims=True)
+        p[np.arange(8), targets] -= 1.0
+        p[:, 170] = 0.0
+        return np.log(z.sum(1)) - x[np.arange(8), targets], p
+
+    found = gradcheck(rows, np.random.default_rng(0).standard_normal((8, 200)), checks="reverse")
+    verdict = found["reverse"].verdict
+    assert "column 170 missing" in verdict.looks
+    assert "the other columns agree" in verdict.looks
+    assert found["reverse"].evaluations < 500

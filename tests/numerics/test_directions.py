@@ -4,12 +4,15 @@ import numpy as np
 import pytest
 
 from gradcheck_suite.numerics.directions import (
+    FARTHEST,
     euclidean_norm,
     gaussian,
+    gaussian_on_lattice,
     generator,
     natural_scale,
     representable,
 )
+from gradcheck_suite.numerics.finite_difference import natural_step
 
 DTYPES = {"float64": np.float64, "float32": np.float32, "float16": np.float16}
 STEPS = {"float64": 2.0**-10, "float32": 2.0**-5, "float16": 0.25}
@@ -64,3 +67,33 @@ def test_the_same_seed_draws_the_same():
 
 def test_the_norm_is_euclidean():
     assert euclidean_norm(np.array([3.0, 4.0])) == pytest.approx(5.0)
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+def test_gaussian_numbers_from_the_table_are_gaussian_and_on_the_lattice(dtype):
+    step = natural_step(2.0**-52 if dtype == "float64" else 2.0**-23)
+    drawn = gaussian_on_lattice(
+        generator(0, 1), 1_000_001, dtype, scale=0.5, largest=4.0, step=step
+    ).astype(np.float64)
+    z = drawn / 0.5
+    assert abs(z.mean()) < 5e-3
+    assert abs(z.std() - 1.0) < 5e-3
+    assert abs(np.mean(z**4) - 3.0) < 5e-2
+    assert np.max(np.abs(z)) < FARTHEST
+    x = np.asarray(4.0, dtype)
+    moved = x + (step * drawn).astype(dtype)
+    assert np.array_equal(moved.astype(np.float64), 4.0 + step * drawn)
+
+
+def test_elements_of_a_direction_seldom_vanish_or_tie():
+    drawn = gaussian_on_lattice(
+        generator(0), 1_000_000, "float32", scale=1.0, largest=4.0, step=2.0**-5
+    )
+    assert np.mean(drawn == 0.0) < 1e-3
+    assert np.mean(drawn[::2] == drawn[1::2]) < 1e-3
+
+
+def test_a_short_direction_or_a_coarse_dtype_has_no_table():
+    common = {"scale": 1.0, "largest": 1.0, "step": 0.5}
+    assert gaussian_on_lattice(generator(0), 100, "float64", **common) is None
+    assert gaussian_on_lattice(generator(0), 20_000, "bfloat16", **common) is None

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from gradcheck_suite.numerics.directions import generator
-from gradcheck_suite.numerics.localise import bisect, columns, describe_pattern, row_independent
+from gradcheck_suite.numerics.localise import (
+    bisect,
+    columns,
+    describe_pattern,
+    row_independent,
+    suspects,
+)
 from gradcheck_suite.numerics.pairing import pairing
 
 N, C = 6, 9
@@ -118,3 +124,30 @@ def test_forward_and_reverse_are_paired_within_rounding():
     assert right.holds
     wrong = pairing([u], [matrix @ v], [1.00001 * (matrix.T @ u)], [v], machine_epsilon=2.0**-52)
     assert not wrong.holds
+
+
+def rows_of(x):
+    return np.log(np.exp(x).sum(axis=1))
+
+
+def softmax_of(x):
+    return np.exp(x) / np.exp(x).sum(axis=1, keepdims=True)
+
+
+def test_the_columns_that_hold_faults_are_found_among_many():
+    x = np.random.default_rng(0).standard_normal((6, 300))
+    g = softmax_of(x)
+    g[4, 17] *= 1.001
+    g[:, 211] = 0.0
+    found = suspects(rows_of, x, g, machine_epsilon=2.0**-52)
+    assert found.columns == [17, 211]
+    assert not found.widespread
+
+
+def test_a_widespread_fault_is_sampled_and_a_right_gradient_is_not_suspect():
+    x = np.random.default_rng(1).standard_normal((6, 300))
+    g = softmax_of(x)
+    assert suspects(rows_of, x, g, machine_epsilon=2.0**-52).columns == []
+    found = suspects(rows_of, x, 1.01 * g, machine_epsilon=2.0**-52)
+    assert found.widespread
+    assert {0, 299} <= set(found.columns)
