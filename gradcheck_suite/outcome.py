@@ -148,8 +148,42 @@ class Errored:
 Verdict = Passed | Failed | Inconclusive | Skipped | Errored
 
 
+class Judged:
+    """What can be read off a verdict; for whatever holds one as ``verdict``."""
+
+    __slots__ = ()
+    verdict: Verdict
+
+    @property
+    def status(self) -> Status:
+        return self.verdict.status
+
+    @property
+    def inequality(self) -> Inequality | None:
+        return getattr(self.verdict, "inequality", None)
+
+    @property
+    def error(self) -> float | None:
+        return self.inequality.error if self.inequality else None
+
+    @property
+    def tolerance(self) -> float | None:
+        return self.inequality.tolerance if self.inequality else None
+
+    @property
+    def resolution(self) -> float | None:
+        return getattr(self.verdict, "resolution", None)
+
+    @property
+    def reason(self) -> str:
+        """Why, in a line: the summary of a failure, the reason of the others."""
+        if isinstance(self.verdict, Failed):
+            return self.verdict.summary
+        return getattr(self.verdict, "reason", "") or getattr(self.verdict, "note", "")
+
+
 @dataclass(frozen=True, slots=True)
-class Record:
+class Record(Judged):
     """One outcome with everything needed to understand it and to see it again.
 
     Attributes:
@@ -196,33 +230,6 @@ class Record:
     @property
     def family(self) -> str:
         return self.clause.partition(".")[0]
-
-    @property
-    def status(self) -> Status:
-        return self.verdict.status
-
-    @property
-    def inequality(self) -> Inequality | None:
-        return getattr(self.verdict, "inequality", None)
-
-    @property
-    def error(self) -> float | None:
-        return self.inequality.error if self.inequality else None
-
-    @property
-    def tolerance(self) -> float | None:
-        return self.inequality.tolerance if self.inequality else None
-
-    @property
-    def resolution(self) -> float | None:
-        return getattr(self.verdict, "resolution", None)
-
-    @property
-    def reason(self) -> str:
-        """Why, in a line: the summary of a failure, the reason of the others."""
-        if isinstance(self.verdict, Failed):
-            return self.verdict.summary
-        return getattr(self.verdict, "reason", "") or getattr(self.verdict, "note", "")
 
     def decides(self, *, strict: bool = False) -> bool:
         """Whether this outcome stands between a run and ``passed``.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -54,17 +53,7 @@ def is_advice(mutant: Mutant) -> bool:
     return CLAUSES[mutant.clause].level_for(mutant.implementation.dialect) == "SHOULD"
 
 
-@pytest.fixture(autouse=True)
-def one_thread() -> Iterator[None]:
-    """Arrays of twenty numbers: a second thread only waits, and on a busy machine for long."""
-    torch = sys.modules.get("torch")
-    if torch is None:
-        yield
-        return
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("mutant", parameters(missed=True))

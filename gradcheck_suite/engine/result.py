@@ -11,6 +11,7 @@ from gradcheck_suite.outcome import (
     Failed,
     Inconclusive,
     Inequality,
+    Judged,
     Passed,
     Skipped,
     Status,
@@ -28,7 +29,7 @@ SIGNS = {
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(Judged):
     """One check's verdict.
 
     Attributes:
@@ -40,33 +41,6 @@ class Outcome:
     check: str
     verdict: Verdict
     evaluations: int = 0
-
-    @property
-    def status(self) -> Status:
-        return self.verdict.status
-
-    @property
-    def inequality(self) -> Inequality | None:
-        return getattr(self.verdict, "inequality", None)
-
-    @property
-    def error(self) -> float | None:
-        return self.inequality.error if self.inequality else None
-
-    @property
-    def tolerance(self) -> float | None:
-        return self.inequality.tolerance if self.inequality else None
-
-    @property
-    def resolution(self) -> float | None:
-        return getattr(self.verdict, "resolution", None)
-
-    @property
-    def reason(self) -> str:
-        """Why, in a line."""
-        if isinstance(self.verdict, Failed):
-            return self.verdict.summary
-        return getattr(self.verdict, "reason", "") or getattr(self.verdict, "note", "")
 
 
 @dataclass(frozen=True, slots=True)

@@ -195,15 +195,6 @@ class BoundSubject:
         with self.backend.precision(case.dtype):
             return self._call(case, self._logits(case), self._targets(case))
 
-    def held(self, case: Case, result: Any) -> Array:
-        """The loss itself in what came back, its shape held to the reduction's.
-
-        Raises:
-            ImplementationError: it is no array.
-            WrongShape: it has another shape.
-        """
-        return self._value_of(case, result)
-
     # --- calling the implementation ----------------------------------------------------
 
     def _options(self, case: Case) -> dict[str, Any]:
@@ -232,12 +223,17 @@ class BoundSubject:
         """The loss as a function of the logits (and of the targets, where given)."""
 
         def function(logits: Array, varied: Array = targets) -> Arrays:
-            return (self._value_of(case, self._call(case, logits, varied)),)
+            return (self.held(case, self._call(case, logits, varied)),)
 
         return function
 
-    def _value_of(self, case: Case, result: Any) -> Array:
-        """The loss itself in what came back, with its shape held to the reduction's."""
+    def held(self, case: Case, result: Any) -> Array:
+        """The loss itself in what came back, its shape held to the reduction's.
+
+        Raises:
+            ImplementationError: it is no array.
+            WrongShape: it has another shape.
+        """
         if self.implementation.value is not None:
             result = self.implementation.value(result)
         elif self.gradient_kind == "returned":
@@ -291,9 +287,9 @@ class BoundSubject:
         logits, targets = self._logits(case), self._targets(case)
         if self.gradient_kind == "returned":
             result, gradient = self._pair(self._call(case, logits, targets))
-            value = self._value_of(case, (result, gradient))
+            value = self.held(case, (result, gradient))
         else:
-            value = self._value_of(case, self._call(case, logits, targets))
+            value = self.held(case, self._call(case, logits, targets))
             supplied = self.implementation.gradient
             assert callable(supplied)
             gradient = supplied(logits, targets, **self._options(case))
