@@ -16,21 +16,11 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray, IndexArray, Options, Reduction, frozen
+from gradcheck_suite.case import Case, FloatArray, Options, Reduction, frozen
+from gradcheck_suite.specification.logits import LOGITS, Draw, TargetArray
 
-Logits = Literal[
-    "normal",
-    "wide",
-    "equal",
-    "tied",
-    "saturated",
-    "rare",
-    "offset",
-    "seed-example",
-]
 Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
 Upstream = Literal["one", "signed", "three", "negative", "zero"]
-TargetArray = FloatArray | IndexArray
 _PROBABILITY_GRAIN = 64
 
 
@@ -43,7 +33,7 @@ class Recipe:
         reduction: of the loss.
         targets: ``index``; ``one-hot`` (as probabilities); ``probabilities`` (sum 1, some
             0); ``unnormalised`` (sum ≠ 1); ``zero-mass`` (some 0 at a logit of −inf).
-        logits: the family the logits are drawn from.
+        logits: the family the logits are drawn from, a name in ``logits.LOGITS``.
         weight: class weights, non-uniform.
         ignored: number of rows whose target is ``ignore_index``.
         ignore_index: that index; an in-range class makes every row of that class ignored.
@@ -56,7 +46,7 @@ class Recipe:
     classes: int = 5
     reduction: Reduction = "none"
     targets: Targets = "index"
-    logits: Logits = "normal"
+    logits: str = "normal"
     weight: bool = False
     ignored: int = 0
     ignore_index: int = -100
@@ -90,7 +80,7 @@ class Recipe:
         """The case: the same bits for the same recipe, seed and dtype."""
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         targets = self._targets(rng)
-        logits = _LOGITS[self.logits](rng, self.rows, self.classes, targets)
+        logits = LOGITS[self.logits](Draw(rng, self.rows, self.classes, targets, dtype))
         if self.targets == "zero-mass":
             logits = np.where(targets == 0, -np.inf, logits)
         weight = rng.integers(4, 17, self.classes) / 8 if self.weight else None
@@ -159,69 +149,6 @@ def representable(values: npt.ArrayLike, dtype: str) -> FloatArray:
     result = rounded.view(np.float32).astype(np.float64)
     return np.asarray(np.where(np.isfinite(exact), result, exact))
 
-
-def _normal(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
-    return 2.0 * rng.standard_normal((rows, classes))
-
-
-def _wide(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
-    return 20.0 * rng.standard_normal((rows, classes))
-
-
-def _equal(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
-    return np.repeat(rng.integers(-3, 4, (rows, 1)) / 2, classes, axis=1)
-
-
-def _tied(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
-    """Half-integers with at least two maxima in every row, in changing positions."""
-    logits: FloatArray = rng.integers(-4, 3, (rows, classes)) / 2
-    for row in logits:
-        row[rng.permutation(classes)[:2]] = 1.5
-    return logits
-
-
-def _saturated(
-    rng: np.random.Generator, rows: int, classes: int, targets: TargetArray
-) -> FloatArray:
-    logits = rng.standard_normal((rows, classes))
-    logits[np.arange(rows), _classes(targets)] += 40.0
-    return logits
-
-
-def _rare(rng: np.random.Generator, rows: int, classes: int, targets: TargetArray) -> FloatArray:
-    logits = rng.standard_normal((rows, classes))
-    logits[np.arange(rows), _classes(targets)] -= 30.0
-    return logits
-
-
-def _offset(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
-    """Rows at different offsets, up to ±100: a shift that is shared by the batch breaks."""
-    offsets = rng.permutation(np.linspace(-100.0, 100.0, rows))[:, None]
-    return np.asarray(rng.standard_normal((rows, classes)) + offsets)
-
-
-def _seed_example(rng: np.random.Generator, rows: int, classes: int, targets: object) -> FloatArray:
-    """The seed's: four logits, one observation of class 3 (index 2); nothing is drawn."""
-    return np.array([[1.0, 2.0, 0.5, -1.0]])
-
-
-def _classes(targets: TargetArray) -> npt.NDArray[np.int64]:
-    """The class with the most mass in every row; class 0 where the row is ignored."""
-    if targets.ndim == 2:
-        return np.asarray(targets.argmax(axis=1), dtype=np.int64)
-    return np.maximum(targets.astype(np.int64), 0)
-
-
-_LOGITS = {
-    "normal": _normal,
-    "wide": _wide,
-    "equal": _equal,
-    "tied": _tied,
-    "saturated": _saturated,
-    "rare": _rare,
-    "offset": _offset,
-    "seed-example": _seed_example,
-}
 
 SEED_EXAMPLE = Recipe(
     rows=1, classes=4, reduction="mean", logits="seed-example", name="seed-example"

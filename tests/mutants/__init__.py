@@ -1,6 +1,6 @@
 """Deliberately wrong implementations: each is convicted by the clause that it names.
 
-One module per framework and family, ``<backend>_<family>_mutants.py`` (or ``<backend>_mutants.py``),
+One module per framework and family, ``<backend>_<family>_mutants.py`` or ``<backend>_mutants.py``,
 each exporting ``MUTANTS``. A module imports its framework, so it is loaded only where that is
 installed: ``import mutants`` needs none.
 """
