@@ -8,6 +8,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck_suite.layout import LayoutName
+
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
 
@@ -68,6 +70,10 @@ class Case:
         upstream: cotangent u: shape (N,) under ``none``, else a scalar.
         dtype: working dtype, for example ``float32``.
         seed: seed from which the arrays were drawn.
+        layout: how the logits lie in memory.
+        beside: how targets, class weights and upstream do.
+        batch: shape of the axes other than the classes' of which the N rows are the
+            flattening, or None for (N,); ``()`` for logits of shape (C,), (N, d) for K-D ones.
     """
 
     id: str
@@ -77,6 +83,14 @@ class Case:
     upstream: FloatArray = field(default_factory=lambda: frozen(1.0, np.float64))
     dtype: str = "float64"
     seed: int = 0
+    layout: LayoutName = "contiguous"
+    beside: LayoutName = "contiguous"
+    batch: tuple[int, ...] | None = None
+
+    @property
+    def rank(self) -> int:
+        """Number of axes of the logits as the implementation gets them."""
+        return 2 if self.batch is None else len(self.batch) + 1
 
     @property
     def rows(self) -> int:

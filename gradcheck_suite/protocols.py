@@ -38,6 +38,7 @@ class Backend(Protocol):
     name: str
     distribution: str
     modes: frozenset[str]  # of "reverse", "forward", "second", "compiled", "batched"
+    layouts: frozenset[str]  # of the names in layout.py: how its arrays can lie in memory
 
     def version(self) -> str: ...
 
@@ -61,6 +62,13 @@ class Backend(Protocol):
 
     def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> Array:
         """As ``asarray``, but may keep the memory of ``values``, which the caller gives up."""
+
+    def viewed(self, buffer: Array, layout: str, shape: tuple[int, ...]) -> Array:
+        """The view of shape ``shape`` that ``layout`` has of a buffer; a derivative flows through.
+
+        Raises:
+            Unsupported: this framework's arrays cannot lie so.
+        """
 
     def describe(self, array: Array) -> ArrayDescription: ...
 
@@ -149,7 +157,7 @@ class Gradients:
         value: rows (N,) or a scalar ().
         logits: gradient in the logits, shape (N, C).
         targets: gradient in the target probabilities; None where none came.
-        described: description of the framework's array by name (``value``, ``logits`` …).
+        described: description of the framework's array by name (``logits``).
     """
 
     value: FloatArray
@@ -195,6 +203,12 @@ class Subject(Protocol):
 
     def squared_hvp(self, case: Case, tangent: npt.ArrayLike) -> FloatArray:
         """Hessian times v of Σ L²/2: second order through an upstream that is no constant."""
+
+    def buffer_gradient(self, case: Case) -> FloatArray:
+        """Gradient in the buffer of which the logits are a view (see ``layout``)."""
+
+    def described(self, case: Case) -> Mapping[str, ArrayDescription]:
+        """What came back for the ``value`` and for the gradient in the ``logits``."""
 
     def state_changes(self, case: Case) -> Mapping[str, tuple[Any, Any]]:
         """Process-wide settings that a call changes: name → (before, after)."""

@@ -31,6 +31,7 @@ class JaxBackend:
     name = "jax"
     distribution = "jax"
     modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
+    layouts = frozenset({"contiguous"})
 
     def __init__(self) -> None:
         import jax
@@ -72,6 +73,11 @@ class JaxBackend:
 
     def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> Array:
         return self.asarray(values, dtype, device)
+
+    def viewed(self, buffer: Array, layout: str, shape: tuple[int, ...]) -> Array:
+        if layout not in self.layouts:
+            raise Unsupported(f"layout: a JAX array has no strides, so none is {layout}")
+        return buffer
 
     def describe(self, array: Array) -> ArrayDescription:
         array = array if self.owns(array) else self.jax.numpy.asarray(array)

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.errors import Unsupported, UsageError
+from gradcheck_suite.layout import LAYOUTS, np_expand
 from gradcheck_suite.protocols import (
     ArrayDescription,
     Arrays,
@@ -31,6 +32,7 @@ class NumPyBackend:
     name = "numpy"
     distribution = "numpy"
     modes: frozenset[str] = frozenset()
+    layouts = frozenset(LAYOUTS)
 
     def version(self) -> str:
         return metadata.version("numpy")
@@ -53,6 +55,12 @@ class NumPyBackend:
 
     def adopt(self, values: npt.NDArray[Any], dtype: str, device: str) -> npt.NDArray[Any]:
         return np.asarray(values, dtype=_numpy_dtype(dtype))
+
+    def viewed(
+        self, buffer: npt.NDArray[Any], layout: str, shape: tuple[int, ...]
+    ) -> npt.NDArray[Any]:
+        view: npt.NDArray[Any] = LAYOUTS[layout].view(buffer, shape, np_expand)
+        return view
 
     def describe(self, array: Any) -> ArrayDescription:
         array = np.asarray(array)

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.errors import Unsupported
+from gradcheck_suite.layout import LAYOUTS
 from gradcheck_suite.protocols import (
     Array,
     ArrayDescription,
@@ -31,6 +32,7 @@ class TorchBackend:
     name = "torch"
     distribution = "torch"
     modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
+    layouts = frozenset(LAYOUTS) - {"reversed"}
 
     def __init__(self) -> None:
         import torch
@@ -81,6 +83,11 @@ class TorchBackend:
         ):
             return self.asarray(values, dtype, device)
         return self.torch.from_numpy(values).to(dtype=getattr(self.torch, dtype), device=device)
+
+    def viewed(self, buffer: Array, layout: str, shape: tuple[int, ...]) -> Array:
+        if layout not in self.layouts:
+            raise Unsupported(f"layout: torch has no negative strides: {layout} is none of its own")
+        return LAYOUTS[layout].view(buffer, shape, lambda array, to: array.expand(to))
 
     def describe(self, array: Array) -> ArrayDescription:
         device = array.device
@@ -222,11 +229,21 @@ class TorchBackend:
             self._forward_mode_is_loaded = True
 
     def _leaves(self, primals: Arrays) -> tuple[Array, ...]:
-        """Fresh leaves with the primals' values *and strides*, each requiring a gradient."""
-        return tuple(
-            primal.detach().clone(memory_format=self.torch.preserve_format).requires_grad_(True)
-            for primal in primals
-        )
+        """Leaves with the primals' values *and strides*, each requiring a gradient.
+
+        Fresh ones, where a clone lies as the original does. One that has a step, a stride of 0,
+        an offset or something between its rows would be laid out anew, so it stays where it is.
+        """
+        return tuple(self._leaf(primal.detach()) for primal in primals)
+
+    def _leaf(self, primal: Array) -> Array:
+        if primal.layout is not self.torch.strided or self._fills_its_storage(primal):
+            primal = primal.clone(memory_format=self.torch.preserve_format)
+        return primal.requires_grad_(True)
+
+    def _fills_its_storage(self, primal: Array) -> bool:
+        entries = primal.untyped_storage().nbytes() // primal.element_size()
+        return bool(entries == primal.numel())
 
     def _pullback(
         self, values: Arrays, leaves: Arrays, cotangents: Arrays | None, *, create_graph: bool

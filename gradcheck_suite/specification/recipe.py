@@ -9,14 +9,16 @@ the rounding of its inputs.
 
 from __future__ import annotations
 
+import math
 import zlib
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray, Options, Reduction, frozen
+from gradcheck_suite.layout import LayoutName
 from gradcheck_suite.specification.logits import LOGITS, Draw, TargetArray
 
 Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
@@ -39,6 +41,9 @@ class Recipe:
         ignore_index: that index; an in-range class makes every row of that class ignored.
         smoothing: ε.
         upstream: ``one``; ``signed`` (random, per row under ``none``); ``three`` …
+        layout: of the logits in memory; where it repeats one row, every row is that one.
+        beside: of targets, class weights and upstream, likewise.
+        batch: shape that the rows are given in, for ranks other than 2; sets ``rows``.
         name: replaces the id read off the fields.
     """
 
@@ -52,7 +57,14 @@ class Recipe:
     ignore_index: int = -100
     smoothing: float = 0.0
     upstream: Upstream = "one"
+    layout: LayoutName = "contiguous"
+    beside: LayoutName = "contiguous"
+    batch: tuple[int, ...] | None = None
     name: str = ""
+
+    def __post_init__(self) -> None:
+        if self.batch is not None:
+            object.__setattr__(self, "rows", math.prod(self.batch))
 
     @property
     def id(self) -> str:
@@ -74,6 +86,12 @@ class Recipe:
             parts.append(f"smoothing{self.smoothing:g}")
         if self.upstream != "one":
             parts.append(f"upstream-{self.upstream}")
+        if self.layout != "contiguous":
+            parts.append(self.layout)
+        if self.beside != "contiguous":
+            parts.append(f"beside-{self.beside}")
+        if self.batch is not None:
+            parts.append(f"rank{len(self.batch) + 1}")
         return "-".join(parts)
 
     def build(self, seed: int, dtype: str) -> Case:
@@ -84,6 +102,12 @@ class Recipe:
         if self.targets == "zero-mass":
             logits = np.where(targets == 0, -np.inf, logits)
         weight = rng.integers(4, 17, self.classes) / 8 if self.weight else None
+        upstream = self._upstream(rng)
+        if self.layout == "expanded":
+            logits = _first_for_all(logits)
+        if self.beside == "expanded":
+            targets, upstream = _first_for_all(targets), _first_for_all(upstream)
+            weight = None if weight is None else _first_for_all(weight)
         return Case(
             id=self.id,
             logits=frozen(representable(logits, dtype), np.float64),
@@ -94,9 +118,12 @@ class Recipe:
                 ignore_index=self.ignore_index if self.ignored else None,
                 label_smoothing=self.smoothing,
             ),
-            upstream=frozen(self._upstream(rng), np.float64),
+            upstream=frozen(upstream, np.float64),
             dtype=dtype,
             seed=seed,
+            layout=self.layout,
+            beside=self.beside,
+            batch=self.batch,
         )
 
     def _targets(self, rng: np.random.Generator) -> TargetArray:
@@ -133,6 +160,11 @@ class Recipe:
             return np.asarray(magnitude * rng.choice([-1.0, 1.0], shape))
         constant = {"one": 1.0, "three": 3.0, "negative": -0.75, "zero": 0.0}[self.upstream]
         return np.full(shape, constant)
+
+
+def _first_for_all(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """The first row, or entry, in the place of every other."""
+    return np.broadcast_to(values[:1], values.shape) if values.ndim else values
 
 
 def representable(values: npt.ArrayLike, dtype: str) -> FloatArray:

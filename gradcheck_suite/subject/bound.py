@@ -16,9 +16,16 @@ from gradcheck_suite import process_state
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.errors import ImplementationError, Unsupported, WrongShape
 from gradcheck_suite.implementation import Implementation
-from gradcheck_suite.protocols import Array, Arrays, Backend, Function, Gradients
+from gradcheck_suite.protocols import (
+    Array,
+    ArrayDescription,
+    Arrays,
+    Backend,
+    Function,
+    Gradients,
+)
 from gradcheck_suite.specification.dialect import Dialect
-from gradcheck_suite.subject import capabilities
+from gradcheck_suite.subject import arrays, capabilities
 
 _LOW_PRECISION = ("float16", "bfloat16")
 
@@ -51,6 +58,10 @@ class BoundSubject:
     own_reduction: str = ""
     _reasons: dict[tuple[Any, ...], str] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        class_axis = self.implementation.class_axis
+        self.arrays = arrays.Arrays(self.backend, self.device, self.dtype, class_axis)
+
     @property
     def name(self) -> str:
         return self.implementation.name
@@ -78,7 +89,7 @@ class BoundSubject:
         with self.backend.precision(case.dtype):
             function = self._function(case, self._targets(case))
             (value,) = self.backend.evaluate(function, (self._logits(case),))
-            return self.backend.asnumpy(value)
+            return self._rows(case, value)
 
     def gradients(self, case: Case, *, targets: bool = False) -> Gradients:
         """Value, and gradient of ⟨upstream, value⟩ in the logits (and in the targets).
@@ -99,8 +110,9 @@ class BoundSubject:
         self._require_autodiff()
         with self.backend.precision(case.dtype):
             function, primals = self._differentiable(case, targets=False)
-            (value,), (pushed,) = self.backend.jvp(function, primals, (self._float(tangent),))
-            return self.backend.asnumpy(value), self.backend.asnumpy(pushed)
+            tangents = (self._tangent(case, tangent),)
+            (value,), (pushed,) = self.backend.jvp(function, primals, tangents)
+            return self._rows(case, value), self._rows(case, pushed)
 
     def hvp(
         self,
@@ -125,16 +137,16 @@ class BoundSubject:
         self._require_autodiff()
         with self.backend.precision(case.dtype):
             function, primals = self._differentiable(case, targets=target_tangent is not None)
-            tangents = [self._float(tangent)]
+            tangents = [self._tangent(case, tangent)]
             if target_tangent is not None:
-                tangents.append(self._float(target_tangent))
+                tangents.append(self._tangent(case, target_tangent))
             gradients, seconds = self.backend.hvp(
-                function, primals, (self._float(case.upstream),), tuple(tangents)
+                function, primals, (self.arrays.upstream(case),), tuple(tangents)
             )
-            first = self._gradient_array(gradients[0], case.logits.shape, "logits")
+            first = self._gradient_array(case, gradients[0])
             zeros = np.zeros(case.logits.shape)
-            arrays = [zeros if s is None else self.backend.asnumpy(s) for s in seconds]
-            return first, arrays[0], arrays[1] if target_tangent is not None else None
+            pushed = [zeros if s is None else self._rows(case, s) for s in seconds]
+            return first, pushed[0], pushed[1] if target_tangent is not None else None
 
     def squared_hvp(self, case: Case, tangent: npt.ArrayLike) -> FloatArray:
         """Hessian times v of φ = Σ L²/2, whose upstream u = L depends on the logits.
@@ -150,11 +162,42 @@ class BoundSubject:
                 (value,) = function(*arrays)
                 return ((value * value).sum() / 2,)
 
-            one = self._float(1.0)
-            _, (second,) = self.backend.hvp(squared, primals, (one,), (self._float(tangent),))
+            one, along = self._float(1.0), self._tangent(case, tangent)
+            _, (second,) = self.backend.hvp(squared, primals, (one,), (along,))
             if second is None:
                 raise Unsupported("second order: the gradient has no graph")
-            return self.backend.asnumpy(second)
+            return self._rows(case, second)
+
+    def buffer_gradient(self, case: Case) -> FloatArray:
+        """Gradient of ⟨upstream, value⟩ in the buffer of which the logits are a view.
+
+        The logits are no leaf here: as those of a linear head are the transpose of its output.
+        The shape is the buffer's; what lies between the logits has the gradient 0.
+        """
+        self._require_autodiff()
+        with self.backend.precision(case.dtype):
+            function = self._function(case, self._targets(case))
+
+            def of_buffer(buffer: Array) -> Arrays:
+                return function(self.arrays.logits_of(case, buffer))
+
+            buffer, upstream = self.arrays.buffer(case), self.arrays.upstream(case)
+            _, (pulled,) = self.backend.vjp(of_buffer, (buffer,), (upstream,))
+            shape = self.backend.describe(buffer).shape
+            return self._held_gradient(pulled, shape, "buffer of the logits")
+
+    def described(self, case: Case) -> dict[str, ArrayDescription]:
+        """Shape, dtype and device of the ``value`` and of the gradient in the ``logits``.
+
+        A bare number of Python has none of these and is left out.
+        """
+        with self.backend.precision(case.dtype):
+            function = self._function(case, self._targets(case))
+            (value,) = self.backend.evaluate(function, (self._logits(case),))
+            found = {"value": self.backend.describe(value)} if self.backend.owns(value) else {}
+            if self.supports(case, "gradient"):
+                return found
+            return {**found, **self.gradients(case).described}
 
     def state_changes(self, case: Case) -> dict[str, tuple[Any, Any]]:
         """Process-wide settings that forward and backward change: name → (before, after).
@@ -179,7 +222,8 @@ class BoundSubject:
     def supports(self, case: Case, mode: str = "value") -> str:
         """Empty if the implementation takes this case in this mode, else why it does not."""
         options = case.options
-        question = (case.target_kind, options.reduction, options.used(), mode)
+        place = (case.layout, case.beside, case.rank)
+        question = (case.target_kind, options.reduction, options.used(), mode, *place)
         if question not in self._reasons:
             self._reasons[question] = capabilities.why_not(self, case, mode)
         return self._reasons[question]
@@ -204,7 +248,7 @@ class BoundSubject:
         if self.takes("reduction"):
             given["reduction"] = options.reduction
         if options.weight is not None:
-            given["weight"] = self._float(options.weight)
+            given["weight"] = self.arrays.weight(case)
         if options.ignore_index is not None:
             given["ignore_index"] = options.ignore_index
         if options.label_smoothing:
@@ -244,7 +288,7 @@ class BoundSubject:
             raise ImplementationError(
                 f"loss returned {_describe(result)}; expected a {self.backend.name} array{hint}"
             )
-        expected = (case.rows,) if case.options.reduction == "none" else ()
+        expected = self.arrays.value_shape(case)
         shape = tuple(np.shape(result))
         if shape != expected:
             raise WrongShape(
@@ -270,16 +314,13 @@ class BoundSubject:
 
     def _autodiff_gradients(self, case: Case, *, targets: bool) -> Gradients:
         function, primals = self._differentiable(case, targets=targets)
-        (value,), pulled = self.backend.vjp(function, primals, (self._float(case.upstream),))
-        described = {"value": self.backend.describe(value)}
-        if pulled[0] is not None:
-            described["logits"] = self.backend.describe(pulled[0])
+        (value,), pulled = self.backend.vjp(function, primals, (self.arrays.upstream(case),))
         in_targets = pulled[1] if targets else None
         return Gradients(
-            value=self.backend.asnumpy(value),
-            logits=self._gradient_array(pulled[0], case.logits.shape, "logits"),
-            targets=None if in_targets is None else self.backend.asnumpy(in_targets),
-            described=described,
+            value=self._rows(case, value),
+            logits=self._gradient_array(case, pulled[0]),
+            targets=None if in_targets is None else self._rows(case, in_targets),
+            described={"logits": self.backend.describe(pulled[0])},
         )
 
     def _given_gradients(self, case: Case) -> Gradients:
@@ -293,14 +334,21 @@ class BoundSubject:
             supplied = self.implementation.gradient
             assert callable(supplied)
             gradient = supplied(logits, targets, **self._options(case))
-        array = self._gradient_array(gradient, case.logits.shape, "logits")
+        array = self._gradient_array(case, gradient)
         upstream = case.upstream
         scaled = array * (upstream[:, None] if upstream.ndim else upstream)
-        return Gradients(value=self.backend.asnumpy(value), logits=scaled)
+        return Gradients(
+            value=self._rows(case, value),
+            logits=scaled,
+            described={"logits": self.backend.describe(gradient)},
+        )
 
-    def _gradient_array(
-        self, gradient: Any, expected: tuple[int, ...], argument: str
-    ) -> FloatArray:
+    def _gradient_array(self, case: Case, gradient: Any) -> FloatArray:
+        """The gradient in the logits as rows, its shape held to the logits'."""
+        shaped = self._held_gradient(gradient, self.arrays.shape(case), "logits")
+        return self.arrays.rows(case, shaped)
+
+    def _held_gradient(self, gradient: Any, expected: tuple[int, ...], argument: str) -> FloatArray:
         if gradient is None:
             raise ImplementationError(
                 f"no gradient in the {argument}: the result does not depend on them (a cut graph)"
@@ -321,16 +369,19 @@ class BoundSubject:
             raise Unsupported(f"the gradient is {self.gradient_kind}, not differentiable")
 
     def _float(self, values: npt.ArrayLike) -> Array:
-        return self.backend.asarray(values, self.dtype, self.device)
+        return self.arrays.floating(values)
+
+    def _tangent(self, case: Case, tangent: npt.ArrayLike) -> Array:
+        return self._float(self.arrays.shaped(case, np.asarray(tangent)))
+
+    def _rows(self, case: Case, array: Array) -> FloatArray:
+        return self.arrays.rows(case, self.backend.asnumpy(array))
 
     def _logits(self, case: Case) -> Array:
-        return self._float(case.logits)
+        return self.arrays.logits(case)
 
     def _targets(self, case: Case) -> Array:
-        if case.target_kind == "probabilities":
-            return self._float(case.targets)
-        index = "int64" if self.backend.name != "jax" or self.dtype == "float64" else "int32"
-        return self.backend.asarray(case.targets, index, self.device)
+        return self.arrays.targets(case)
 
 
 def _describe(value: object) -> str:

@@ -21,13 +21,15 @@ def why_not(subject: BoundSubject, case: Case, mode: str) -> str:
 
     Args:
         subject: the implementation.
-        case: a case; what counts is its kind of target, its reduction and its options.
+        case: a case; what counts is its kind of target, its reduction, its options, its rank
+            and how its arrays lie in memory.
         mode: ``value``, ``gradient``, ``autodiff`` (a gradient that can be differentiated again),
             ``forward`` or ``second``.
     """
     return (
         _by_declaration(subject, case)
         or _by_signature(subject, case)
+        or _by_layout(subject, case)
         or _by_mode(subject, mode)
         or _by_trying(subject, case, mode)
     )
@@ -54,6 +56,15 @@ def _by_declaration(subject: BoundSubject, case: Case) -> str:
     for option in options.used():
         if declared.options is not None and option not in declared.options:
             return f"has no option {option} (declared)"
+    if case.rank not in declared.ranks:
+        return f"does not take logits of rank {case.rank} (ranks= declares {declared.ranks})"
+    return ""
+
+
+def _by_layout(subject: BoundSubject, case: Case) -> str:
+    for layout in (case.layout, case.beside):
+        if layout not in subject.backend.layouts:
+            return f"arrays of {subject.backend.name} cannot lie in memory {layout}"
     return ""
 
 
@@ -98,6 +109,8 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
         weight="weight" in used,
         ignored=int("ignore_index" in used),
         smoothing=case.options.label_smoothing,
+        layout=case.layout,
+        beside=case.beside,
     ).build(0, case.dtype)
     least = subject.least
     try:
@@ -128,6 +141,8 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
 def _is_promised(subject: BoundSubject, case: Case, mode: str) -> bool:
     """Whether kind and reduction are each declared or the least there is; options declared."""
     declared, least = subject.implementation, subject.least
+    if case.layout != "contiguous" or case.beside != "contiguous":
+        return False  # what needs contiguous arrays, and says so, refuses and does not err
     if mode in ("forward", "second"):
         return declared.orders is not None
     if case.options.used():
