@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -24,6 +25,20 @@ def frozen(array: npt.ArrayLike, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     copy = np.array(array, dtype=dtype, copy=True)
     copy.setflags(write=False)
     return copy
+
+
+BLOCK = 1 << 17
+"""Elements of a block of rows: 1 MiB in float64, of which a bound makes some thirty."""
+
+
+def row_blocks(rows: int, classes: int) -> Iterator[slice]:
+    """Slices of rows with at most ``BLOCK`` elements each, or one row; all rows where they fit."""
+    step = max(1, BLOCK // max(classes, 1))
+    if rows <= step:
+        yield slice(None)
+        return
+    for start in range(0, rows, step):
+        yield slice(start, min(start + step, rows))
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.case import Case, FloatArray, row_blocks
 from gradcheck_suite.numerics.patterns import describe_pattern
 from gradcheck_suite.numerics.tolerance import Bound
 from gradcheck_suite.outcome import Failed, Inequality, Passed, Verdict
@@ -49,15 +49,10 @@ def judge(
         )
     if left.size == 0:
         return Passed(note=note or "empty, as specified")
-    with np.errstate(all="ignore"):
-        error = np.abs(left.astype(np.longdouble) - right).astype(np.float64)
-        if not against_itself:
-            error = np.where(_same_non_finite(left, right), 0.0, error)
-    margins = _margins(error, bound.total)
-    worst = tuple(int(part) for part in np.unravel_index(int(np.argmax(margins)), error.shape))
+    worst, error = _worst(left, right, bound.total, against_itself=against_itself)
     tolerance, terms = bound.at(worst)
     a, b = float(left[worst]), float(right[worst])
-    inequality = Inequality(_difference(a, b), float(error[worst]), tolerance, _largest(terms))
+    inequality = Inequality(_difference(a, b), error, tolerance, _largest(terms))
     if inequality.holds:
         return Passed(inequality, note=note)
     return Failed(
@@ -128,6 +123,31 @@ def _largest(terms: tuple[tuple[str, float], ...], count: int = 4) -> tuple[tupl
     if rest:
         shown.append(("the rest", math.fsum(value for _, value in rest)))
     return tuple(shown)
+
+
+def _worst(
+    left: npt.NDArray[np.floating],
+    right: npt.NDArray[np.floating],
+    tolerance: FloatArray,
+    *,
+    against_itself: bool,
+) -> tuple[tuple[int, ...], float]:
+    """Where error/tolerance is largest, and the error there; in blocks of rows."""
+    found: list[tuple[float, tuple[int, ...], float]] = []
+    rows, classes = (left.shape[0], left[:1].size) if left.ndim else (1, 1)
+    for block in row_blocks(rows, classes) if left.ndim else ((),):
+        ours, theirs = left[block], right[block]
+        with np.errstate(all="ignore"):
+            error = np.abs(ours.astype(np.longdouble) - theirs).astype(np.float64)
+            if not against_itself:
+                error = np.where(_same_non_finite(ours, theirs), 0.0, error)
+        margins = _margins(error, tolerance[block])
+        at = tuple(int(part) for part in np.unravel_index(int(np.argmax(margins)), error.shape))
+        first = (block.start or 0) if isinstance(block, slice) else 0
+        place = (at[0] + first, *at[1:]) if at else at
+        found.append((float(margins[at]), place, float(error[at])))
+    _, place, error_there = max(found, key=lambda each: each[0])
+    return place, error_there
 
 
 def _same_non_finite(

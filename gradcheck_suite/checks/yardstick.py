@@ -23,15 +23,18 @@ class Yardstick:
     Attributes:
         reference: the closed form at the case, in extended precision.
         arithmetic: the unit roundoffs of the implementation's dtype.
+        explicit_lse: whether lse may be formed at the logits' own magnitude and subtracted
+            afterwards. Without it the bounds are strict: an offset does not widen them.
     """
 
     reference: Reference
     arithmetic: Arithmetic
+    explicit_lse: bool = True
 
     @classmethod
-    def of(cls, subject: Subject, case: Case) -> Yardstick:
+    def of(cls, subject: Subject, case: Case, *, explicit_lse: bool = True) -> Yardstick:
         arithmetic = Arithmetic.of(case.dtype, subject.accumulation)
-        return cls(Reference(case, subject.dialect), arithmetic)
+        return cls(Reference(case, subject.dialect), arithmetic, explicit_lse)
 
     @property
     def case(self) -> Case:
@@ -42,7 +45,10 @@ class Yardstick:
         """Of the rows' values, shape (N,)."""
         return self._inflated(
             forward_error.row_value_bound(
-                self.case.logits, self.reference.effective_targets, self.arithmetic
+                self.case.logits,
+                self.reference.effective_targets,
+                self.arithmetic,
+                explicit_lse=self.explicit_lse,
             )
         )
 
@@ -57,6 +63,14 @@ class Yardstick:
         return self._per_element(forward_error.gradient_bound)
 
     @cached_property
+    def saturated_bound(self) -> Bound:
+        """Of the gradient, (N, C), where the target's element is −Σ_{j≠c} p_j to its own digits.
+
+        Relative to Σ_{j≠c} p_j, however close to 1 p_c is; ``gradient_bound`` allows p_c − 1.
+        """
+        return self._per_element(forward_error.saturated_bound)
+
+    @cached_property
     def target_gradient_bound(self) -> Bound:
         """Of the gradient in target probabilities, shape (N, C)."""
         reference = self.reference
@@ -68,6 +82,7 @@ class Yardstick:
                 self.arithmetic,
                 reference.scale,
                 scale_error=self.denominator_error,
+                explicit_lse=self.explicit_lse,
             )
         )
 
@@ -75,7 +90,11 @@ class Yardstick:
         """Of the derivative of the value along ``tangent``: rows, or the reduced scalar."""
         reference = self.reference
         rows = forward_error.jvp_bound(
-            self.case.logits, reference.effective_targets, tangent, self.arithmetic
+            self.case.logits,
+            reference.effective_targets,
+            tangent,
+            self.arithmetic,
+            explicit_lse=self.explicit_lse,
         )
         plain = Reference(self.case.with_(reduction="none", upstream=1.0), reference.dialect)
         slopes = np.asarray(plain.jvp(tangent), np.float64)
@@ -108,6 +127,7 @@ class Yardstick:
                 self.arithmetic,
                 reference.scale,
                 scale_error=self.denominator_error,
+                explicit_lse=self.explicit_lse,
             )
         )
 

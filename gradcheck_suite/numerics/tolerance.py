@@ -5,7 +5,7 @@ docs/bounds.md derives the numbers.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, SupportsIndex
 
@@ -30,6 +30,8 @@ _SMALLEST_NORMAL = {
 # The smallest number an output can hold. float16 results are stored with subnormals by all
 # (2^-24 is the smallest); the wider formats are flushed at the smallest normal by some.
 _OUTPUT_SMALLEST = {**_SMALLEST_NORMAL, "float16": 2.0**-24}
+
+_NOT_KEPT = "forward error"
 
 Index = SupportsIndex | tuple[SupportsIndex, ...]
 
@@ -90,13 +92,17 @@ class Bound:
 
     Attributes:
         total: the bound; infinite where it says nothing (see docs/bounds.md, Vacuity).
-        terms: what it is the sum of, as (label, array) with arrays of the total's shape.
+        terms: what it is the sum of, as (label, array) with arrays of the total's shape. Those
+            of a large case are not kept.
+        detail: derives the bound of one row (1, C) with its terms again, where they were not
+            kept.
     """
 
     __array_ufunc__: ClassVar[None] = None  # array * bound is a Bound, not an array of objects
 
     total: FloatArray
     terms: tuple[tuple[str, FloatArray], ...]
+    detail: Callable[[int], Bound] | None = None
 
     @classmethod
     def of(cls, shape: tuple[int, ...], terms: Iterable[tuple[str, npt.ArrayLike]]) -> Bound:
@@ -109,6 +115,16 @@ class Bound:
             total += value
         return cls(total, spread)
 
+    @classmethod
+    def concatenated(cls, parts: Sequence[Bound]) -> Bound:
+        """Bounds of consecutive rows as one; all have the same terms."""
+        labels = [label for label, _ in parts[0].terms]
+        terms = (
+            (label, np.concatenate([part.terms[position][1] for part in parts]))
+            for position, label in enumerate(labels)
+        )
+        return cls(np.concatenate([part.total for part in parts]), tuple(terms))
+
     @property
     def vacuous(self) -> npt.NDArray[np.bool_]:
         """Where the bound is infinite: no result could be judged there."""
@@ -116,6 +132,8 @@ class Bound:
 
     def at(self, index: Index) -> tuple[float, tuple[tuple[str, float], ...]]:
         """The bound of one element and its terms."""
+        if self.detail is not None and isinstance(index, tuple):
+            return self.detail(int(index[0])).at((0, *index[1:]))
         terms = tuple((label, float(value[index])) for label, value in self.terms)
         return float(self.total[index]), terms
 
@@ -135,21 +153,33 @@ class Bound:
 
     def __add__(self, other: Bound) -> Bound:
         shape = np.broadcast_shapes(self.total.shape, other.total.shape)
-        labels = dict.fromkeys(label for label, _ in self.terms + other.terms)
-        pairs = ((label, self._term(label) + other._term(label)) for label in labels)
+        mine, theirs = self._with_terms(), other._with_terms()
+        labels = dict.fromkeys(label for label, _ in mine.terms + theirs.terms)
+        pairs = ((label, mine._term(label) + theirs._term(label)) for label in labels)
         return Bound.of(shape, pairs)
 
     def __mul__(self, factor: npt.ArrayLike) -> Bound:
         """The bound of the result × factor; the factor's sign does not matter."""
         size = np.abs(np.asarray(factor, np.float64))
-        return self._each(lambda value: vanishing_product(size, value))
+        scaled = self._each(lambda value: vanishing_product(size, value))
+        if self.detail is None or size.ndim:
+            return scaled
+        detail = self.detail
+        return Bound(scaled.total, (), lambda row: detail(row) * size)
 
     __rmul__ = __mul__
 
     def _term(self, label: str) -> FloatArray:
         return sum((value for name, value in self.terms if name == label), start=np.zeros(()))
 
+    def _with_terms(self) -> Bound:
+        """Itself, or one term for all where they were not kept."""
+        return self if self.detail is None else Bound(self.total, ((_NOT_KEPT, self.total),))
+
     def _each(self, function: Callable[[FloatArray], npt.ArrayLike]) -> Bound:
+        if self.detail is not None:
+            total = np.asarray(function(self.total))
+            return Bound(total, ((_NOT_KEPT, total),))
         terms = tuple((label, np.asarray(function(value))) for label, value in self.terms)
         return Bound(np.asarray(function(self.total)), terms)
 

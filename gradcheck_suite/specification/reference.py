@@ -2,19 +2,20 @@
 
 NumPy's ``longdouble`` has a 64-bit significand on x86 and more elsewhere; where it is only
 a float64, the reference carries the same rounding error as what it judges, and
-``inflation`` widens every bound by exactly that share.
+``inflation`` widens every bound by exactly that share. Large cases are evaluated in blocks of
+rows, and below float64 their elements are held in float64.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.case import Case, FloatArray, row_blocks
 from gradcheck_suite.protocols import machine_epsilon
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.softmax_nll import Softmax, SoftmaxNLL
@@ -24,7 +25,7 @@ ExtendedArray = npt.NDArray[np.longdouble]
 
 @dataclass(frozen=True, eq=False)
 class Reference:
-    """The specification's answers to one case, as longdouble arrays.
+    """The specification's answers to one case, as longdouble arrays (see ``_held``).
 
     Attributes:
         case: the case.
@@ -37,7 +38,7 @@ class Reference:
     @property
     def inflation(self) -> float:
         """1 + (unit roundoff of the reference / of the dtype): the reference's own error."""
-        own = float(np.finfo(np.longdouble).eps)
+        own = float(np.finfo(self._held).eps)
         return 1.0 + own / machine_epsilon(self.case.dtype)
 
     @cached_property
@@ -62,32 +63,33 @@ class Reference:
     @cached_property
     def effective_targets(self) -> FloatArray:
         """τ as float64, shape (N, C): what the bounds are written in."""
-        return np.asarray(self._call(self.loss.effective_targets), dtype=np.float64)
+        return np.asarray(self._elements("effective_targets", held=np.float64), dtype=np.float64)
 
     @cached_property
     def denominator(self) -> float:
-        return float(self._call(self.loss.denominator))
+        return float(self._denominator)
 
     @cached_property
     def scale(self) -> FloatArray:
         """u/den, shape (N,)."""
-        return np.asarray(self._call(self.loss.scale, self.upstream), dtype=np.float64)
+        return np.asarray(self._scale, dtype=np.float64)
 
     @cached_property
     def rows(self) -> ExtendedArray:
-        return self._call(self.loss.rows)
+        """The rows' values, shape (N,), whatever the reduction."""
+        return self._elements("rows", held=np.longdouble)
 
     @cached_property
     def value(self) -> ExtendedArray:
-        return np.asarray(self._call(self.loss.value), dtype=np.longdouble)
+        return self._reduced(self.rows)
 
     @cached_property
     def gradient(self) -> ExtendedArray:
-        return self._call(self.loss.gradient, self.upstream)
+        return self._elements("gradient", self._scale)
 
     @cached_property
     def target_gradient(self) -> ExtendedArray:
-        return self._call(self.loss.target_gradient, self.upstream)
+        return self._elements("target_gradient", self._scale)
 
     @cached_property
     def softmax(self) -> Softmax:
@@ -95,22 +97,70 @@ class Reference:
             return Softmax.of(self.logits)
 
     def jvp(self, tangent: npt.ArrayLike) -> ExtendedArray:
-        return np.asarray(self._call(self.loss.jvp, _extended(tangent)), dtype=np.longdouble)
+        return self._reduced(self._elements("jvp", self._tangent(tangent), held=np.longdouble))
 
     def hvp(self, tangent: npt.ArrayLike) -> ExtendedArray:
-        return self._call(self.loss.hvp, _extended(tangent), self.upstream)
+        return self._elements("hvp", self._tangent(tangent), self._scale)
 
     def mixed(self, tangent: npt.ArrayLike) -> ExtendedArray:
-        return self._call(self.loss.mixed, _extended(tangent), self.upstream)
+        return self._elements("mixed", self._tangent(tangent), self._scale)
 
     def mixed_transposed(self, tangent: npt.ArrayLike) -> ExtendedArray:
-        return self._call(self.loss.mixed_transposed, _extended(tangent), self.upstream)
+        return self._elements("mixed_transposed", self._tangent(tangent), self._scale)
 
-    def _call(self, method: Any, *arguments: Any) -> ExtendedArray:
+    @cached_property
+    def _denominator(self) -> Any:
+        if self.case.options.reduction != "mean":
+            return np.longdouble(1)
+        with np.errstate(all="ignore"):
+            parts = [self.loss.denominator(*self._block(rows)) for rows in self._blocks]
+        return np.sum(np.asarray(parts, np.longdouble))
+
+    @cached_property
+    def _scale(self) -> ExtendedArray:
+        with np.errstate(all="ignore"):
+            scale = np.ones(self.case.rows, np.longdouble) * self.upstream / self._denominator
+        return np.asarray(scale, np.longdouble)
+
+    def _tangent(self, tangent: npt.ArrayLike) -> FloatArray:
+        return np.broadcast_to(np.asarray(tangent, np.float64), self.case.logits.shape)
+
+    @property
+    def _blocks(self) -> tuple[slice, ...]:
+        return tuple(row_blocks(self.case.rows, self.case.classes))
+
+    @property
+    def _held(self) -> type[np.floating[Any]]:
+        """What the elements of an answer are held in: float64 is enough for a large float32."""
+        large = len(self._blocks) > 1 and self.case.dtype != "float64"
+        return np.float64 if large else np.longdouble
+
+    def _block(self, rows: slice) -> tuple[ExtendedArray, npt.NDArray[Any]]:
+        targets: npt.NDArray[Any] = self.case.targets[rows]
+        if self.case.target_kind == "probabilities":
+            targets = _extended(targets)
+        return _extended(self.case.logits[rows]), targets
+
+    def _elements(
+        self, method: str, *arrays: npt.NDArray[Any], held: type[np.floating[Any]] | None = None
+    ) -> ExtendedArray:
+        """A method of the loss for every row by itself, in blocks of rows; u/den is an array."""
+        answer = getattr(replace(self.loss, reduction="none"), method)
         # 0·log 0 is written as a where(): the discarded branch may be non-finite.
         with np.errstate(all="ignore"):
-            answer: ExtendedArray = method(self.logits, self.targets, *arguments)
-        return answer
+            parts = [
+                answer(*self._block(rows), *(_extended(array[rows]) for array in arrays)).astype(
+                    held or self._held, copy=False
+                )
+                for rows in self._blocks
+            ]
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+    def _reduced(self, rows: ExtendedArray) -> ExtendedArray:
+        if self.case.options.reduction == "none":
+            return rows
+        with np.errstate(all="ignore"):
+            return np.asarray(np.sum(rows) / self._denominator, dtype=np.longdouble)
 
 
 def _extended(values: npt.ArrayLike) -> ExtendedArray:
