@@ -92,6 +92,18 @@ class Backend(Protocol):
             Unsupported: there is no reverse mode.
         """
 
+    def recorded(
+        self, function: Function, primals: Arrays
+    ) -> tuple[Arrays, Callable[[Arrays | None], tuple[Array | None, ...]]]:
+        """The value, and what pulls cotangents back through this evaluation; to be called once.
+
+        The second costs no further evaluation where the framework records the first one
+        (PyTorch); elsewhere the function is evaluated again when it is called.
+        """
+
+    def moved(self, primal: Array, tangent: Array, step: float) -> Array:
+        """A fresh ``primal + step·tangent``, in the framework's own arithmetic and dtype."""
+
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         """The value and Jv by forward mode.
 

@@ -106,6 +106,15 @@ class JaxBackend:
             cotangents = tuple(self.jax.numpy.ones_like(value) for value in values)
         return values, pullback(self._matching(cotangents, values))
 
+    def recorded(
+        self, function: Function, primals: Arrays
+    ) -> tuple[Arrays, Callable[[Arrays | None], tuple[Array | None, ...]]]:
+        # Not traced for a gradient before one is wanted: not every function has one.
+        return function(*primals), lambda cotangents: self.vjp(function, primals, cotangents)[1]
+
+    def moved(self, primal: Array, tangent: Array, step: float) -> Array:
+        return primal + step * tangent
+
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         try:
             return self.jax.jvp(function, primals, tangents)  # type: ignore[no-any-return]

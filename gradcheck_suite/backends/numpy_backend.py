@@ -79,6 +79,14 @@ class NumPyBackend:
     def vjp(self, function: Function, primals: Arrays, cotangents: Arrays | None) -> Any:
         raise Unsupported(_REMEDY)
 
+    def recorded(self, function: Function, primals: Arrays) -> Any:
+        return function(*primals), lambda cotangents: self.vjp(function, primals, cotangents)
+
+    def moved(self, primal: Any, tangent: Any, step: float) -> Any:
+        reached = np.asarray(step * tangent)
+        reached += primal  # in place: one array less
+        return reached if isinstance(primal, np.ndarray) else reached[()]
+
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> Any:
         raise Unsupported(_REMEDY)
 

@@ -111,11 +111,23 @@ class TorchBackend:
     def vjp(
         self, function: Function, primals: Arrays, cotangents: Arrays | None
     ) -> tuple[Arrays, tuple[Array | None, ...]]:
+        values, pull = self.recorded(function, primals)
+        return values, pull(cotangents)
+
+    def recorded(
+        self, function: Function, primals: Arrays
+    ) -> tuple[Arrays, Callable[[Arrays | None], tuple[Array | None, ...]]]:
         leaves = self._leaves(primals)
         with self.torch.enable_grad():
-            values = function(*leaves)
-        gradients = self._pullback(values, leaves, cotangents, create_graph=False)
-        return tuple(value.detach() for value in values), gradients
+            graph = [(function(*leaves), leaves)]
+
+        def pull(cotangents: Arrays | None) -> tuple[Array | None, ...]:
+            return self._pullback(*graph.pop(), cotangents, create_graph=False)
+
+        return tuple(value.detach() for value in graph[0][0]), pull
+
+    def moved(self, primal: Array, tangent: Array, step: float) -> Array:
+        return self.torch.add(primal, tangent, alpha=step)
 
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         forward_ad = self.torch.autograd.forward_ad

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ import numpy.typing as npt
 
 from gradcheck_suite.engine import line
 from gradcheck_suite.engine.pieces import pieces
+from gradcheck_suite.engine.problem import Gradients
 from gradcheck_suite.engine.result import Outcome, judged
-from gradcheck_suite.engine.session import Gradients, Session
+from gradcheck_suite.engine.session import Session
 from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.numerics.directions import euclidean_norm
 from gradcheck_suite.outcome import Failed, Inconclusive, Inequality, Passed, Skipped
@@ -72,7 +74,7 @@ def linearity(session: Session) -> Outcome:
 def repeat(session: Session) -> Outcome:
     """The value and the gradient again, from the same primals and cotangents."""
     problem, backend = session.problem, session.problem.backend
-    values, again = problem.pullback(problem.primals, session.cotangents)
+    values, again = session.pullback(problem.primals, session.cotangents)
     size = _norm(session, session.gradients)
     for first, second in zip(problem.values, map(backend.asnumpy, values), strict=True):
         apart = float(np.max(np.abs(first - second), initial=0.0))
@@ -95,21 +97,43 @@ def repeat(session: Session) -> Outcome:
 
 
 def purity(session: Session) -> Outcome:
-    """The primals are after all this what they were before."""
+    """What the function was given is afterwards what it was before, in either mode."""
+    problem, backend = session.problem, session.problem.backend
+    given = problem.copies(problem.primals)
+    problem.evaluate(given)
+    session.evaluations += 1
+    found = _changed(session, given, "its value")
+    if found is None and problem.handwritten:
+        given = problem.copies(problem.primals)
+        problem.pullback(given, session.cotangents)
+        found = _changed(session, given, "its gradient")
+    elif found is None and backend.name != "jax":  # whose arrays cannot be written to
+        seen: list[Arrays] = []
+
+        def watched(*leaves: Any) -> Arrays:
+            seen.append(leaves)
+            return problem.function(*leaves)
+
+        backend.vjp(watched, problem.primals, session.cotangents)
+        found = _changed(session, seen[0], "its gradient")
+    return Outcome("purity", found or Passed(note="the primals are unchanged"))
+
+
+def _changed(session: Session, given: Arrays, what: str) -> Failed | None:
+    """The first element of ``given`` that is no longer that of the primals."""
     problem = session.problem
-    for leaf, mine, original in zip(
-        problem.leaves, problem.primals, problem.originals, strict=True
-    ):
+    for leaf, mine, original in zip(problem.leaves, given, problem.primals, strict=True):
         pairs = pieces(problem.backend, mine, original)
         if not all(np.array_equal(one, other) for one, other in pairs):
             ours = problem.backend.asnumpy(mine)
             theirs = problem.backend.asnumpy(original)
             at = [int(i) for i in np.argwhere(ours != theirs)[0]]
-            return Outcome(
-                "purity",
-                Failed(f"the function changed its argument {leaf.name}", line.named(leaf, at)),
+            return Failed(
+                f"the function changed its argument {leaf.name}",
+                line.named(leaf, at),
+                looks=f"while {what} was computed",
             )
-    return Outcome("purity", Passed(note="the primals are unchanged"))
+    return None
 
 
 def strided(session: Session) -> Outcome:
@@ -152,8 +176,10 @@ def subset(session: Session) -> Outcome:
     chosen = range(min(MOST_SUBSETS, len(problem.leaves)))
 
     def alone(primals: Arrays, number: int) -> Any:
+        others = problem.copies(primals)
+
         def function(leaf: Any) -> Arrays:
-            return problem.function(*primals[:number], leaf, *primals[number + 1 :])
+            return problem.function(*others[:number], leaf, *others[number + 1 :])
 
         return backend.vjp(function, (primals[number],), session.cotangents)[1][0]
 
@@ -202,7 +228,8 @@ def batched(session: Session) -> Outcome:
         return Outcome("batched", Skipped(f"{backend.name} has no vmap"))
 
     def routes(primals: Arrays) -> tuple[Gradients, Gradients]:
-        points = (primals, line.moved(primals, session.tangent(0), 2.0**-4))
+        beside = line.moved(replace(problem, primals=primals), session.tangent(0), 2.0**-4)
+        points = (primals, beside)
         stacked = tuple(
             backend.asarray(
                 np.stack([backend.asnumpy(point[i]) for point in points]),
@@ -212,7 +239,7 @@ def batched(session: Session) -> Outcome:
             for i, leaf in enumerate(problem.leaves)
         )
         values, gradients = backend.batched_vjp(problem.function, stacked, session.cotangents)
-        loop = [problem.pullback(point, session.cotangents) for point in points]
+        loop = [session.pullback(point, session.cotangents) for point in points]
         return (
             tuple(one[k] for k in range(2) for one in (*gradients, *values)),
             tuple(

@@ -77,6 +77,7 @@ class Question:
         step: the first step.
         underflow: the smallest normal number of the dtype, in the units of ``norm``.
         spread: measures how far ``analytic`` moves under perturbations at rounding level.
+        again: φ(0) as the slice computes it, where ``value`` was seen in another mode.
     """
 
     slice: Callable[[float], float]
@@ -87,6 +88,7 @@ class Question:
     step: float
     underflow: float
     spread: Callable[[], float]
+    again: Callable[[], float] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -198,6 +200,8 @@ def settle(
 ) -> Probe:
     """Gathers the evidence listed above until the question is decided or the ladder ends."""
     spent = first.evaluations
+    if question.again is not None:
+        question = replace(question, value=question.again(), again=None)
     spread = question.spread()
     allowance = max(first.allowance, SPREAD_ALLOWANCE * spread)
     rungs: list[tuple[Estimate, float]] = []

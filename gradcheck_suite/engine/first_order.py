@@ -163,6 +163,7 @@ def _question(
         step=tangent.step,
         underflow=session.underflow(tangent),
         spread=lambda: session.spread(analytic, base),
+        again=lambda: session.value_again,
     )
 
 
@@ -222,12 +223,12 @@ def _resampled(
     problem = session.problem
     tangent = line.draw(problem, session.seed, 5)
     beside = Session(
-        problem.at(line.moved(problem.primals, tangent, 2.0**-4)),
+        problem.at(line.moved(problem, tangent, 2.0**-4)),
         session.seed + 1,
         session.directions,
         localise=session.localise,
     )
-    again = check(beside).verdict if not _nested(session) else None
+    again = check(beside).verdict if not problem.beside else None
     session.evaluations += beside.evaluations
     if isinstance(again, Failed):
         return replace(again, summary=f"{again.summary} (beside a kink at the primals)")
@@ -235,7 +236,3 @@ def _resampled(
         found = "a little beside it the gradient is right"
         return replace(verdict, reason=f"{verdict.reason}; {found}")
     return verdict
-
-
-def _nested(session: Session) -> bool:
-    return session.problem.originals is session.problem.primals

@@ -19,6 +19,7 @@ import numpy.typing as npt
 from gradcheck_suite.engine.pieces import norm, pieces
 from gradcheck_suite.engine.problem import Leaf, Problem
 from gradcheck_suite.numerics.directions import (
+    dot,
     gaussian,
     gaussian_on_lattice,
     generator,
@@ -120,15 +121,15 @@ def cotangents(problem: Problem, seed: int, *stream: int) -> Arrays:
     return tuple(drawn)
 
 
-def moved(primals: Arrays, tangent: Tangent, h: float) -> Arrays:
-    """``x + h·v`` in the framework's own arithmetic and dtype."""
-    reached = []
-    for x, v in zip(primals, tangent.arrays, strict=True):
-        if v is not None:
-            v = h * v
-            v += x  # in place, where the framework has that: one array less
-        reached.append(x if v is None else v)
-    return tuple(reached)
+def moved(problem: Problem, tangent: Tangent, h: float) -> Arrays:
+    """``x + h·v`` in the framework's own arithmetic and dtype; all of it the function's own."""
+    backend = problem.backend
+    held = tuple(x for x, v in zip(problem.primals, tangent.arrays, strict=True) if v is None)
+    copied = iter(problem.copies(held) if held else ())
+    return tuple(
+        next(copied) if v is None else backend.moved(x, v, h)
+        for x, v in zip(problem.primals, tangent.arrays, strict=True)
+    )
 
 
 def contract(
@@ -139,6 +140,10 @@ def contract(
     for a, b in zip(left, right, strict=True):
         if a is None or b is None:
             continue
+        whole = _side_by_side(backend, a, b)
+        if whole is not None:
+            total += dot(*whole)
+            continue
         total += sum(inner(backend.name, one, other) for one, other in pieces(backend, a, b))
     return total
 
@@ -148,7 +153,18 @@ def inner(framework: str, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> flo
     if np.iscomplexobj(one) or np.iscomplexobj(other):
         one = np.conj(one) if framework != "jax" else one
         return float(np.sum(one * other).real)
-    return float(np.sum(one * other))  # no BLAS: see root_mean_square
+    return dot(one.reshape(-1), other.reshape(-1))
+
+
+def _side_by_side(
+    backend: Backend, a: Array, b: Array
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]] | None:
+    """Both as flat float64 arrays, if they lie in memory as such; large arrays mostly do."""
+    one, other = backend.view(a), backend.view(b)
+    for values in (one, other):
+        if values.dtype != np.float64 or not values.flags.c_contiguous:
+            return None
+    return one.reshape(-1), other.reshape(-1)
 
 
 def scaled_norm(problem: Problem, tangent: Tangent, gradients: Sequence[Array | None]) -> float:

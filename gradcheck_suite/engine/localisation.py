@@ -208,7 +208,7 @@ def _by_columns(session: Session, number: int) -> Story | None:
 
     def rows(values: FloatArray) -> FloatArray:
         session.evaluations += 1
-        primals = list(problem.primals)
+        primals = list(problem.copies(problem.primals) if len(problem.leaves) > 1 else [None])
         primals[number] = backend.adopt(values, leaf.described.dtype, leaf.described.device)
         return backend.asnumpy(problem.evaluate(tuple(primals))[0])
 

@@ -25,7 +25,8 @@ from gradcheck_suite.protocols import Array, ArrayDescription, Arrays, Backend, 
 
 REAL = {"complex64": "float32", "complex128": "float64"}
 FLOATING = ("float64", "float32", "float16", "bfloat16", *REAL)
-Pullback = Callable[[Arrays, Arrays | None], tuple[Arrays, tuple[Array | None, ...]]]
+Gradients = tuple[Array | None, ...]
+Pullback = Callable[[Arrays, Arrays | None], tuple[Arrays, Gradients]]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,13 +71,15 @@ class Problem:
         title: the function's name.
         function: leaves → tuple of differentiable output arrays.
         pullback: (leaves, cotangents) → (values, Jᵀu per leaf).
-        primals: private copies of the leaves.
-        originals: the user's own arrays, which must not change.
+        recorded: cotangents → Jᵀu at the primals, once, from the evaluation that gave
+            ``values`` where the framework has recorded it.
+        primals: the user's own arrays. They must not change: a function is given copies.
         leaves: description of each leaf.
         outputs: description of each output.
         values: f(x), as NumPy.
         handwritten: the gradient is the user's, so other modes tell nothing about it.
         notes: what the reader should be told about how the function was understood.
+        beside: this is not the user's point, but one a little beside it.
         dtype: the coarsest among leaves and outputs: its machine epsilon is what rounds.
     """
 
@@ -84,13 +87,14 @@ class Problem:
     title: str
     function: Callable[..., Arrays]
     pullback: Pullback
+    recorded: Callable[[Arrays | None], Gradients]
     primals: Arrays
-    originals: Arrays
     leaves: tuple[Leaf, ...]
     outputs: tuple[ArrayDescription, ...]
     values: tuple[npt.NDArray[Any], ...]
     handwritten: bool
     notes: tuple[str, ...] = field(default=())
+    beside: bool = False
     dtype: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -108,11 +112,21 @@ class Problem:
 
     def at(self, primals: Arrays) -> Problem:
         """The same function at another point."""
-        values = tuple(map(self.backend.asnumpy, self.evaluate(primals)))
-        return replace(self, primals=primals, originals=primals, values=values)
+        return replace(
+            self,
+            primals=primals,
+            values=tuple(map(self.backend.asnumpy, self.evaluate(self.copies(primals)))),
+            recorded=lambda cotangents: self.pullback(self.copies(primals), cotangents)[1],
+            beside=True,
+        )
 
     def evaluate(self, primals: Arrays) -> Arrays:
+        """f, of arrays that it may write into."""
         return self.backend.evaluate(self.function, primals)
+
+    def copies(self, primals: Arrays) -> Arrays:
+        """The same numbers in the same memory order, for a function that may write into them."""
+        return copies(self.backend, primals)
 
 
 def build(
@@ -154,53 +168,82 @@ def build(
 
     widest = [backend.describe(flat[p]).dtype for p in places if backend.owns(flat[p])]
     scope.enter_context(backend.precision(max(widest, key=_width, default="float64")))
-    originals = tuple(
+    given = tuple(
         np.asarray(flat[place]) if isinstance(flat[place], float) else flat[place]
         for place in places
     )
-    # Multiplied by one: a copy with the same dtype and strides, in every framework.
-    copies = backend.evaluate(lambda *leaves: tuple(leaf * 1 for leaf in leaves), originals)
+    own = backend.evaluate(lambda *leaves: leaves, given)  # asking for no gradient themselves
     leaves = tuple(
         _leaf(backend, array, paths[place], largest)
-        for array, place, largest in zip(copies, places, peaks, strict=True)
+        for array, place, largest in zip(own, places, peaks, strict=True)
     )
-    result = backend.evaluate(lambda *given: _hold(full(*given)), copies)[0].kept
-    flatten_values, returned = _value_part(backend, result, leaves, gradient)
-
-    # Decided once, on real arrays: under a trace (JAX) an output has no device to be asked for.
-    kept = [i for i, one in enumerate(flatten_values(result)) if _is_floating(backend, one)]
-
-    def values_of(*given: Array) -> Arrays:
-        outputs = flatten_values(full(*given))
-        return tuple(outputs[i] for i in kept)
-
-    outputs = tuple(flatten_values(result)[i] for i in kept)
+    seen = _Seen(backend, full, gradient)
+    autodiff = gradient is None and "reverse" in backend.modes
+    if autodiff:
+        values, recorded = backend.recorded(seen.values, own)
+    else:
+        values = backend.evaluate(seen.values, copies(backend, own))
+    if not autodiff and not seen.returned and gradient is None:
+        raise UsageError(
+            f"function: {backend.name} has no autodiff; return (value, gradient), or give "
+            "gradient=, a function of the same arguments"
+        )
     pullback: Pullback
-    if gradient is None and not returned:
-        if "reverse" not in backend.modes:
-            raise UsageError(
-                f"function: {backend.name} has no autodiff; return (value, gradient), or give "
-                "gradient=, a function of the same arguments"
-            )
+    if autodiff:
 
         def pullback(at: Arrays, cotangents: Arrays | None) -> Any:
-            return backend.vjp(values_of, at, cotangents)
+            return backend.vjp(seen.values, at, cotangents)
 
     else:
-        pullback = _handwritten(backend, full, gradient, rebuild, flat, places, leaves, values_of)
+        pullback = _handwritten(backend, seen, gradient, rebuild, flat, places, leaves)
+
+        def recorded(cotangents: Arrays | None) -> Gradients:
+            return pullback(copies(backend, own), cotangents)[1]
+
     return Problem(
         backend=backend,
         title=_title(function),
-        function=values_of,
+        function=seen.values,
         pullback=pullback,
-        primals=copies,
-        originals=originals,
+        recorded=recorded,
+        primals=own,
         leaves=leaves,
-        outputs=tuple(backend.describe(output) for output in outputs),
-        values=tuple(backend.asnumpy(output) for output in outputs),
-        handwritten=gradient is not None or returned,
-        notes=("the gradient is the one the function returns",) if returned else (),
+        outputs=tuple(map(backend.describe, values)),
+        values=tuple(map(backend.asnumpy, values)),
+        handwritten=not autodiff,
+        notes=("the gradient is the one the function returns",) if seen.returned else (),
     )
+
+
+def copies(backend: Backend, arrays: Arrays) -> Arrays:
+    """Multiplied by one: a copy with the same dtype and strides, in every framework."""
+    return backend.evaluate(lambda *leaves: tuple(leaf * 1 for leaf in leaves), arrays)
+
+
+class _Seen:
+    """A function whose differentiable outputs are found when it is first called.
+
+    They are found once, on real arrays: under a trace (JAX) an output has no device to be
+    asked for.
+    """
+
+    def __init__(self, backend: Backend, full: Callable[..., Any], gradient: object) -> None:
+        self.full, self.returned = full, False
+        self._backend, self._gradient = backend, gradient
+        self._part: Callable[[Any], list[Any]] | None = None
+        self._kept: list[int] = []
+
+    def values(self, *given: Array) -> Arrays:
+        return self.values_of(self.full(*given))
+
+    def values_of(self, result: Any) -> Arrays:
+        if self._part is None:
+            self._part, self.returned = _value_part(self._backend, result, self._gradient)
+            found = self._part(result)
+            self._kept = [i for i, one in enumerate(found) if _is_floating(self._backend, one)]
+        else:
+            found = self._part(result)
+        return tuple(found[i] for i in self._kept)
 
 
 def _width(dtype: str) -> int:
@@ -309,7 +352,7 @@ def _leaf(backend: Backend, array: Array, name: str, largest: float) -> Leaf:
 
 
 def _value_part(
-    backend: Backend, result: Any, leaves: tuple[Leaf, ...], gradient: object
+    backend: Backend, result: Any, gradient: object
 ) -> tuple[Callable[[Any], list[Any]], bool]:
     """How to get the differentiable outputs out of a result; whether it returns a gradient."""
     returned = (
@@ -346,27 +389,26 @@ def _what(result: Any) -> str:
 
 def _handwritten(
     backend: Backend,
-    full: Callable[..., Any],
+    seen: _Seen,
     gradient: Callable[..., Any] | None,
     rebuild: Callable[[Sequence[Any]], Any],
     flat: Sequence[Any],
     places: Sequence[int],
     leaves: tuple[Leaf, ...],
-    values_of: Callable[..., Arrays],
 ) -> Pullback:
     """The pullback of a gradient (or Jacobian) that the user's own code computes."""
 
-    def raw(*at: Array) -> Arrays:
+    def both(*at: Array) -> Arrays:
         if gradient is None:
-            return _hold(full(*at)[1])
+            result = seen.full(*at)
+            return _hold((seen.values_of(result), result[1]))
         filled = list(flat)
         for place, leaf in zip(places, at, strict=True):
             filled[place] = float(leaf) if isinstance(flat[place], float) else leaf
-        return _hold(gradient(*rebuild(filled)))
+        return _hold((seen.values(*at), gradient(*rebuild(filled))))
 
     def pullback(at: Arrays, cotangents: Arrays | None) -> Any:
-        values = backend.evaluate(values_of, at)
-        given = backend.evaluate(raw, at)[0].kept
+        values, given = backend.evaluate(both, at)[0].kept
         parts = _parts(backend, given, len(flat), places)
         if cotangents is None:
             return values, tuple(parts)

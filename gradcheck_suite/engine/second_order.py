@@ -61,7 +61,7 @@ def _question(session: Session, number: int) -> Question:
 
     def projected(h: float) -> float:
         session.evaluations += 1
-        primals = line.moved(problem.primals, v, h)
+        primals = line.moved(problem, v, h)
         return line.contract(backend, w.arrays, session.pull(primals, session.cotangents))
 
     return Question(

@@ -11,12 +11,12 @@ from typing import Any
 from gradcheck_suite.engine import line
 from gradcheck_suite.engine.evidence import Probe
 from gradcheck_suite.engine.line import Tangent
-from gradcheck_suite.engine.problem import Problem
+from gradcheck_suite.engine.problem import Gradients, Problem
 from gradcheck_suite.engine.result import Outcome
 from gradcheck_suite.numerics.directions import generator
 from gradcheck_suite.numerics.finite_difference import promised_resolution
 from gradcheck_suite.numerics.pairing import perturbed, rounding_spread
-from gradcheck_suite.protocols import Array, Arrays
+from gradcheck_suite.protocols import Arrays
 
 SMALLEST_NORMAL = {
     "float64": 2.0**-1022,
@@ -26,7 +26,6 @@ SMALLEST_NORMAL = {
 }
 KEPT = 1 << 22
 """Elements up to which directions are kept; larger ones are drawn again."""
-Gradients = tuple[Array | None, ...]
 
 
 @dataclass(eq=False)
@@ -62,7 +61,7 @@ class Session:
     @cached_property
     def gradients(self) -> Gradients:
         """Jᵀu for every leaf."""
-        return self.pull(self.problem.primals, self.cotangents)
+        return self.problem.recorded(self.cotangents)
 
     @cached_property
     def gradient_norms(self) -> tuple[float, ...]:
@@ -96,6 +95,12 @@ class Session:
         )
 
     @cached_property
+    def value_again(self) -> float:
+        """φ(0) once more, as every other φ(h) is computed: with no graph being recorded."""
+        self.value = self.phi(self.problem.copies(self.problem.primals))
+        return self.value
+
+    @cached_property
     def scales(self) -> tuple[float, ...]:
         """How far directions reach in each leaf."""
         return line.scales(self.problem)
@@ -107,7 +112,13 @@ class Session:
         return min([1.0, *(scale / leaf.rms for scale, leaf in pairs if leaf.rms > 0.0)])
 
     def pull(self, primals: Arrays, cotangents: Arrays) -> Gradients:
-        return self.problem.pullback(primals, cotangents)[1]
+        return self.pullback(primals, cotangents)[1]
+
+    def pullback(self, primals: Arrays, cotangents: Arrays) -> tuple[Arrays, Gradients]:
+        """Value and Jᵀu; a handwritten gradient gets copies of the user's arrays."""
+        if primals is self.problem.primals and self.problem.handwritten:
+            primals = self.problem.copies(primals)
+        return self.problem.pullback(primals, cotangents)
 
     def tangent(self, number: int) -> Tangent:
         """Direction number k: kept if it is small, drawn again if it is not."""
@@ -135,7 +146,7 @@ class Session:
 
     def slice(self, tangent: Tangent) -> Callable[[float], float]:
         """h ↦ ⟨u, f(x + h·v)⟩."""
-        return lambda h: self.phi(line.moved(self.problem.primals, tangent, h))
+        return lambda h: self.phi(line.moved(self.problem, tangent, h))
 
     def perturbed_primals(self, number: int) -> Arrays:
         """The primals with every element moved by a unit in the last place or two."""

@@ -60,6 +60,53 @@ def test_a_function_that_writes_into_its_argument_is_not_pure():
     assert np.array_equal(x, np.ones(3))
 
 
+def test_a_backward_that_writes_into_its_argument_is_not_pure():
+    """As losses that keep their gradient in the logits' own memory do."""
+
+    class Careless(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            value = (x**2).sum()
+            if x.requires_grad:
+                x.mul_(2.0)
+            ctx.kept = x.detach()
+            return value
+
+        @staticmethod
+        def backward(ctx, upstream):
+            return upstream * ctx.kept
+
+    x = X.clone()
+    result = gradcheck(Careless.apply, x, checks=("reverse", "purity"))
+    assert result["reverse"].status is Status.PASSED
+    assert result["purity"].status is Status.FAILED
+    assert torch.equal(x, X)
+
+
+def test_a_function_that_writes_into_an_argument_beside_its_own_harms_nobody():
+    def careless(a, b):
+        value, gradients = np.sum(a * b), (b.copy(), a.copy())
+        b += 1.0
+        return value, gradients
+
+    a, b = np.arange(3.0), np.ones(3)
+    found = gradcheck(careless, a, b, checks=("reverse", "purity"))
+    assert found["reverse"].status is Status.PASSED
+    assert found["purity"].status is Status.FAILED
+    assert np.array_equal(b, np.ones(3))
+
+
+def test_a_passing_first_order_check_calls_the_function_five_times():
+    calls = []
+
+    def counted(x):
+        calls.append(x)
+        return x.sin().sum()
+
+    assert gradcheck(counted, X, checks="reverse").passed
+    assert len(calls) == 5
+
+
 def test_the_shape_of_a_gradient_is_checked():
     wrong = gradcheck(lambda x: (np.sum(x**2), (2 * x)[:, None]), np.ones(3), checks="form")
     assert wrong["form"].verdict.summary == "the gradient of x has shape (3, 1), the primal (3,)"

@@ -93,6 +93,33 @@ def test_elements_of_a_direction_seldom_vanish_or_tie():
     assert np.mean(drawn[::2] == drawn[1::2]) < 1e-3
 
 
+@pytest.mark.parametrize("places", [(3, 4), (0, 4095), (5, 30_000)])
+def test_an_error_of_opposite_signs_is_seen_whichever_the_seed(places):
+    seen = []
+    for seed in range(5000):
+        v = gaussian_on_lattice(
+            generator(seed), 40_000, "float64", scale=1.0, largest=4.0, step=2.0**-10
+        )
+        seen.append(v[places[0]] - v[places[1]])
+    seen = np.array(seen) / np.sqrt(2.0)
+    assert abs(seen.std() - 1.0) < 0.05
+    assert np.mean(np.abs(seen) < 0.01) < 0.02
+    assert np.mean(np.abs(seen) > 2.0) > 0.03
+
+
+def test_elements_of_a_direction_are_not_correlated():
+    drawn = [
+        gaussian_on_lattice(
+            generator(0, seed), 20_000, "float64", scale=1.0, largest=4.0, step=2.0**-10
+        )
+        for seed in range(200)
+    ]
+    between = np.corrcoef(drawn)[np.triu_indices(200, 1)]
+    assert np.max(np.abs(between)) < 6.0 / np.sqrt(20_000)
+    for lag in (1, 128, 4096, 12_288):
+        assert abs(np.mean([np.mean(v[lag:] * v[:-lag]) for v in drawn])) < 0.01
+
+
 def test_a_short_direction_or_a_coarse_dtype_has_no_table():
     common = {"scale": 1.0, "largest": 1.0, "step": 0.5}
     assert gaussian_on_lattice(generator(0), 100, "float64", **common) is None
