@@ -205,6 +205,9 @@ class Subject(Protocol):
     def gradients(self, case: Case, *, targets: bool = False) -> Gradients:
         """Value, and the gradient of ⟨upstream, value⟩ in the logits (and the targets)."""
 
+    def weight_gradient(self, case: Case) -> FloatArray | None:
+        """Gradient of ⟨upstream, value⟩ in the class weights, (C,); None where none came."""
+
     def jvp(self, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Value, and its directional derivative along ``tangent`` in the logits."""
 

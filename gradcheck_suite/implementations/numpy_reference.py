@@ -41,20 +41,22 @@ def softmax_nll(
     """
     rows, classes = logits.shape
     dtype = logits.dtype
+    valid = np.ones(rows, bool) if targets.ndim == 2 else targets != ignore_index
+    # An ignored row reaches nothing, whatever it holds: it is replaced before anything is computed.
+    logits = np.where(valid[:, None], logits, 0)
     shifted = logits - logits.max(axis=1, keepdims=True)
     exponentials = np.exp(shifted)
     totals = exponentials.sum(axis=1, keepdims=True)
     log_p = shifted - np.log(totals)
     weights = np.ones(classes, dtype) if weight is None else weight
     if targets.ndim == 1:
-        valid = targets != ignore_index
         if np.any(valid & ((targets < 0) | (targets >= classes))):
             raise IndexError(f"targets: class indices must lie in [0, {classes})")
         t = np.zeros_like(logits)
         t[np.flatnonzero(valid), targets[valid]] = 1
         mass = (t * weights).sum()
     else:
-        valid, t, mass = np.ones(rows, bool), targets, dtype.type(rows)
+        t, mass = targets, dtype.type(rows)
     tau = weights * ((1 - label_smoothing) * t + label_smoothing / classes)
     tau = np.where(valid[:, None], tau, 0).astype(dtype)
     losses = -np.where(tau == 0, 0, tau * log_p).sum(axis=1)
@@ -66,7 +68,7 @@ def softmax_nll(
     if reduction != "mean":
         raise ValueError(f"reduction: {reduction!r} is unknown; use 'none', 'sum' or 'mean'")
     with np.errstate(invalid="ignore", divide="ignore"):  # the mean of nothing is NaN
-        return losses.sum() / mass, gradient / mass
+        return losses.sum() / mass, np.where(valid[:, None], gradient / mass, 0)
 
 
 IMPLEMENTATIONS = (

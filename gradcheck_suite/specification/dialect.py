@@ -30,8 +30,8 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "raise": "the mean of no rows raises",
         },
         "all_ignored_mean": {
-            "nan": "the mean is NaN where every row is ignored",
-            "zero": "the mean is 0 where every row is ignored",
+            "nan": "the mean is NaN where every row is ignored, or its denominator is 0",
+            "zero": "the mean is 0 where every row is ignored, or its denominator is 0",
             "raise": "raises where every row is ignored",
         },
         "smoothing_mass": {
@@ -46,9 +46,15 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "scaled": "Σt ≠ 1 is taken as it stands: value T·lse − Σ τf, gradient T·p − τ",
             "assumes-one": "Σt = 1 is a precondition; other targets are outside the contract",
         },
+        "class_weights": {
+            "constant": "class weights are constants: no gradient is asked of them",
+            "differentiable": "class weights have their gradient, through the denominator too",
+        },
         "out_of_range": {
             "raise": "a class index outside [0, C) raises",
             "nan": "a class index outside [0, C) gives NaN in the value and in its row's gradient",
+            "declared-clip": "a class index outside [0, C) is answered as the nearest class: a "
+            "limitation, shown as declared and never as passed",
         },
     }
 )
@@ -69,6 +75,7 @@ class Dialect:
     smoothing_mass: str = "over-all"
     target_gradient: str = "differentiable"
     unnormalised_targets: str = "scaled"
+    class_weights: str = "constant"
     out_of_range: str = "raise"
 
     def __post_init__(self) -> None:

@@ -54,10 +54,10 @@ class Draw:
 
     @property
     def target(self) -> IndexArray:
-        """The class with the most mass in every row, (N,); class 0 where the row is ignored."""
+        """The class with the most mass in every row, (N,); some class where the row is ignored."""
         if self.targets.ndim == 2:
             return np.asarray(self.targets.argmax(axis=1), dtype=np.int64)
-        return np.maximum(self.targets.astype(np.int64), 0)
+        return np.clip(self.targets.astype(np.int64), 0, self.classes - 1)
 
     def normal(self) -> FloatArray:
         """Standard normal logits, (N, C)."""

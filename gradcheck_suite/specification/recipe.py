@@ -23,6 +23,7 @@ from gradcheck_suite.specification.logits import LOGITS, Draw, TargetArray
 
 Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
 Upstream = Literal["one", "signed", "three", "negative", "zero"]
+ZeroWeights = Literal["none", "last-class", "targets"]
 _PROBABILITY_GRAIN = 64
 
 
@@ -37,8 +38,11 @@ class Recipe:
             0); ``unnormalised`` (sum ≠ 1); ``zero-mass`` (some 0 at a logit of −inf).
         logits: the family the logits are drawn from, a name in ``logits.LOGITS``.
         weight: class weights, non-uniform.
+        zero_weights: which of them are 0: none; the ``last-class``'s, which occurs; those of all
+            ``targets``, so that a mean over the weights has the denominator 0.
         ignored: number of rows whose target is ``ignore_index``.
         ignore_index: that index; an in-range class makes every row of that class ignored.
+        poisoned: ignored rows hold NaN, +inf, or nothing but −inf, in turn.
         smoothing: ε.
         upstream: ``one``; ``signed`` (random, per row under ``none``); ``three`` …
         layout: of the logits in memory; where it repeats one row, every row is that one.
@@ -53,8 +57,10 @@ class Recipe:
     targets: Targets = "index"
     logits: str = "normal"
     weight: bool = False
+    zero_weights: ZeroWeights = "none"
     ignored: int = 0
     ignore_index: int = -100
+    poisoned: bool = False
     smoothing: float = 0.0
     upstream: Upstream = "one"
     layout: LayoutName = "contiguous"
@@ -78,10 +84,14 @@ class Recipe:
             parts.append(self.logits)
         if self.weight:
             parts.append("weighted")
+        if self.zero_weights != "none":
+            parts.append(f"zero-{self.zero_weights}")
         if self.ignored:
             parts.append(f"ignored{self.ignored}")
         if self.ignore_index != -100:
             parts.append(f"index{self.ignore_index}")
+        if self.poisoned:
+            parts.append("poisoned")
         if self.smoothing:
             parts.append(f"smoothing{self.smoothing:g}")
         if self.upstream != "one":
@@ -101,7 +111,9 @@ class Recipe:
         logits = LOGITS[self.logits](Draw(rng, self.rows, self.classes, targets, dtype))
         if self.targets == "zero-mass":
             logits = np.where(targets == 0, -np.inf, logits)
-        weight = rng.integers(4, 17, self.classes) / 8 if self.weight else None
+        if self.poisoned:
+            _poison(logits, targets == self.ignore_index)
+        weight = self._weight(rng, targets) if self.weight else None
         upstream = self._upstream(rng)
         if self.layout == "expanded":
             logits = _first_for_all(logits)
@@ -153,6 +165,15 @@ class Recipe:
             counts = counts + rng.integers(1, 9, counts.shape)
         return counts / _PROBABILITY_GRAIN
 
+    def _weight(self, rng: np.random.Generator, targets: TargetArray) -> FloatArray:
+        weight: FloatArray = rng.integers(4, 17, self.classes) / 8
+        if self.zero_weights == "last-class":
+            weight[-1] = 0.0
+        elif self.zero_weights == "targets":
+            drawn = Draw(rng, self.rows, self.classes, targets, "float64")
+            weight[drawn.target] = 0.0
+        return weight
+
     def _upstream(self, rng: np.random.Generator) -> FloatArray:
         shape = (self.rows,) if self.reduction == "none" else ()
         if self.upstream == "signed":
@@ -180,6 +201,15 @@ def representable(values: npt.ArrayLike, dtype: str) -> FloatArray:
     rounded = (bits + 0x7FFF + ((bits >> 16) & 1)) & np.uint32(0xFFFF0000)
     result = rounded.view(np.float32).astype(np.float64)
     return np.asarray(np.where(np.isfinite(exact), result, exact))
+
+
+def _poison(logits: FloatArray, ignored: npt.NDArray[np.bool_]) -> None:
+    """Three ways not to be finite, one after the other over the ignored rows."""
+    for number, row in enumerate(np.flatnonzero(ignored)):
+        if number % 3 == 2:
+            logits[row] = -np.inf
+        else:
+            logits[row, number % logits.shape[1]] = (np.nan, np.inf)[number % 3]
 
 
 SEED_EXAMPLE = Recipe(

@@ -92,6 +92,15 @@ class Reference:
         return self._elements("target_gradient", self._scale)
 
     @cached_property
+    def weight_gradient(self) -> ExtendedArray:
+        return self._call(self.loss.weight_gradient, self.upstream)
+
+    @cached_property
+    def valid(self) -> npt.NDArray[np.bool_]:
+        """Which rows are not ignored, shape (N,)."""
+        return np.asarray(self._call(self.loss.valid), dtype=bool)
+
+    @cached_property
     def softmax(self) -> Softmax:
         with np.errstate(all="ignore"):
             return Softmax.of(self.logits)

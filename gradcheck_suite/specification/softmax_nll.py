@@ -176,8 +176,7 @@ class SoftmaxNLL:
         where its logit is −inf.
         """
         xp = array_namespace(logits)
-        valid = self.valid(logits, targets)
-        logits = xp.where(valid[:, None], logits, xp.zeros_like(logits))
+        logits = self._counted(logits, targets)
         tau = self.effective_targets(logits, targets)
         shifted = logits - xp.max(logits, axis=-1, keepdims=True)
         lse = xp.log(xp.sum(xp.exp(shifted), axis=-1))
@@ -191,6 +190,7 @@ class SoftmaxNLL:
     def rows(self, logits: Array, targets: Array) -> Array:
         """L_i = −Σ_j τ_j log p_j for every row, shape (N,); 0·log 0 = 0."""
         xp = array_namespace(logits)
+        logits = self._counted(logits, targets)
         tau = self.effective_targets(logits, targets)
         log_p = Softmax.of(logits).log_p
         return -xp.sum(xp.where(tau == 0, xp.zeros_like(tau), tau * log_p), axis=-1)
@@ -209,12 +209,17 @@ class SoftmaxNLL:
         """∂⟨u, value⟩/∂f = u/den · (T p − τ), shape (N, C).
 
         Formed as p_i Σ_{j≠i} τ_j − τ_i Σ_{j≠i} p_j, which is the same and cancels nothing for
-        a single class: the target's entry is −τ_c Σ_{j≠c} p_j.
+        a single class: the target's entry is −τ_c Σ_{j≠c} p_j. It is 0 in an ignored row,
+        whatever its logits and the denominator are.
         """
+        xp = array_namespace(logits)
+        valid = self.valid(logits, targets)[:, None]
+        logits = self._counted(logits, targets)
         tau = self.effective_targets(logits, targets)
         softmax = Softmax.of(logits)
         gradient = softmax.p * _others(tau) - tau * softmax.rest
-        return self.scale(logits, targets, upstream)[:, None] * gradient
+        scaled = self.scale(logits, targets, upstream)[:, None] * gradient
+        return xp.where(valid, scaled, xp.zeros_like(scaled))
 
     def jvp(self, logits: Array, targets: Array, tangent: Array) -> Array:
         """Derivative of the value along v: rows Σ_i (T p_i − τ_i) v_i, reduced like the value."""
@@ -245,6 +250,35 @@ class SoftmaxNLL:
         per_class = self.target_weights(logits)
         scale = self.scale(logits, targets, upstream)[:, None]
         return -scale * per_class * Softmax.of(logits).log_p
+
+    def weight_gradient(
+        self, logits: Array, targets: Array, upstream: Array | float = 1.0
+    ) -> Array:
+        """∂⟨u, value⟩/∂w, shape (C,), where class weights are differentiable.
+
+        ∂L_i/∂w_j = t'_ij (−log p_ij) with the smoothed t'. A mean over weights depends on them
+        through its denominator too: ∂J/∂w_j = (Σ_i t'_ij (−log p_ij) − J Σ_i t_ij) / den.
+        """
+        xp = array_namespace(logits)
+        valid = self.valid(logits, targets)[:, None]
+        mass = self.distribution(logits, targets)
+        zero = xp.zeros_like(mass)
+        logits = self._counted(logits, targets)
+        smoothed = xp.where(valid, self._smoothed(mass), zero)
+        log_p = Softmax.of(logits).log_p
+        rows = xp.where(smoothed == 0, zero, -smoothed * log_p)
+        gradient = xp.sum(self.scale(logits, targets, upstream)[:, None] * rows, axis=0)
+        if not self.divides_by_weights(targets):
+            return gradient
+        counted = xp.sum(xp.where(valid, mass, zero), axis=0)
+        through = self.value(logits, targets) * counted / self.denominator(logits, targets)
+        return gradient - upstream * through
+
+    def divides_by_weights(self, targets: Array) -> bool:
+        """Whether the mean's denominator is a sum of class weights."""
+        index = targets.ndim == 1
+        choice = self.dialect.mean_index if index else self.dialect.mean_probabilities
+        return self.reduction == "mean" and self.weight is not None and choice == "weights"
 
     def mixed(
         self, logits: Array, targets: Array, tangent: Array, upstream: Array | float = 1.0
@@ -297,6 +331,11 @@ class SoftmaxNLL:
         """ε in the dtype of the computation, so that 1 − ε is rounded in that and no other."""
         xp = array_namespace(like)
         return xp.ones((), dtype=like.dtype, device=device(like)) * self.label_smoothing
+
+    def _counted(self, logits: Array, targets: Array) -> Array:
+        """The logits with 0 in ignored rows: what they hold reaches nothing."""
+        xp = array_namespace(logits)
+        return xp.where(self.valid(logits, targets)[:, None], logits, xp.zeros_like(logits))
 
     def _reduced(self, rows: Array, denominator: Array) -> Array:
         xp = array_namespace(rows)

@@ -124,8 +124,10 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
     """Names of the option keywords of a signature; None if it takes any keyword.
 
     A module of a framework is called through ``*args, **kwargs``: its signature is ``forward``'s.
+    A class of modules is called to construct one: its signature is its own.
     """
-    function = getattr(function, "forward", function)
+    if not inspect.isclass(function):
+        function = getattr(function, "forward", function)
     try:
         parameters = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):  # a builtin without a signature takes no options

@@ -105,6 +105,23 @@ class BoundSubject:
                 return self._autodiff_gradients(case, targets=targets)
             return self._given_gradients(case)
 
+    def weight_gradient(self, case: Case) -> FloatArray | None:
+        """Gradient of ⟨upstream, value⟩ in the class weights, (C,); None where none came.
+
+        Raises:
+            Unsupported: the gradient is given, not derived: there is none in the weights.
+        """
+        self._require_autodiff()
+        with self.backend.precision(case.dtype):
+            logits, targets = self._logits(case), self._targets(case)
+
+            def function(weight: Array) -> Arrays:
+                return (self.held(case, self._call(case, logits, targets, weight)),)
+
+            primals, cotangents = (self.arrays.weight(case),), (self.arrays.upstream(case),)
+            _, (pulled,) = self.backend.vjp(function, primals, cotangents)
+            return None if pulled is None else self.backend.asnumpy(pulled)
+
     def jvp(self, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
         """Value, and its derivative along ``tangent`` in the logits, by forward mode."""
         self._require_autodiff()
@@ -241,14 +258,17 @@ class BoundSubject:
 
     # --- calling the implementation ----------------------------------------------------
 
-    def _options(self, case: Case) -> dict[str, Any]:
-        """The keywords for a case: ``reduction`` always, the others where they are used."""
+    def _options(self, case: Case, weight: Array | None = None) -> dict[str, Any]:
+        """The keywords for a case: ``reduction`` always, the others where they are used.
+
+        ``weight`` stands for the case's class weights where those are differentiated.
+        """
         options = case.options
         given: dict[str, Any] = {}
         if self.takes("reduction"):
             given["reduction"] = options.reduction
         if options.weight is not None:
-            given["weight"] = self.arrays.weight(case)
+            given["weight"] = self.arrays.weight(case) if weight is None else weight
         if options.ignore_index is not None:
             given["ignore_index"] = options.ignore_index
         if options.label_smoothing:
@@ -256,8 +276,8 @@ class BoundSubject:
         rename = self.implementation.rename
         return {rename.get(name, name): value for name, value in given.items()}
 
-    def _call(self, case: Case, logits: Array, targets: Array) -> Any:
-        options = self._options(case)
+    def _call(self, case: Case, logits: Array, targets: Array, weight: Array | None = None) -> Any:
+        options = self._options(case, weight)
         if self.implementation.factory is not None:
             return self.implementation.factory(**options)(logits, targets)
         assert self.loss is not None  # bind() has seen to it

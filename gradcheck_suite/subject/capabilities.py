@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from gradcheck_suite.subject.bound import BoundSubject
 
 OPTIONS = ("weight", "ignore_index", "label_smoothing")
+#: Whatever ε a case has: at ε = 1 a correct loss does not depend on its targets.
+_PROBED_SMOOTHING = 0.1
 
 
 def why_not(subject: BoundSubject, case: Case, mode: str) -> str:
@@ -108,7 +110,7 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
         targets=case.target_kind,
         weight="weight" in used,
         ignored=int("ignore_index" in used),
-        smoothing=case.options.label_smoothing,
+        smoothing=_PROBED_SMOOTHING if "label_smoothing" in used else 0.0,
         layout=case.layout,
         beside=case.beside,
     ).build(0, case.dtype)
