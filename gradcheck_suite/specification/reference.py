@@ -93,12 +93,15 @@ class Reference:
 
     @cached_property
     def weight_gradient(self) -> ExtendedArray:
-        return self._call(self.loss.weight_gradient, self.upstream)
+        """In the class weights, shape (C,)."""
+        with np.errstate(all="ignore"):
+            found = self.loss.weight_gradient(self.logits, self.targets, self.upstream)
+        return np.asarray(found, dtype=np.longdouble)
 
     @cached_property
     def valid(self) -> npt.NDArray[np.bool_]:
         """Which rows are not ignored, shape (N,)."""
-        return np.asarray(self._call(self.loss.valid), dtype=bool)
+        return np.asarray(self.loss.valid(self.case.logits, self.case.targets), dtype=np.bool_)
 
     @cached_property
     def softmax(self) -> Softmax:

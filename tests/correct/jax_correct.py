@@ -51,6 +51,28 @@ def compiled(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
     return _reduced(-picked[:, 0] * weight, reduction)
 
 
+def every_option(
+    logits: Any,
+    targets: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    """Index targets, every option; class weights are variables like any other."""
+    valid = targets != ignore_index
+    index = jnp.where(valid, targets, 0)
+    w = jnp.ones(logits.shape[1:], logits.dtype) if weight is None else weight
+    log_p = jax.nn.log_softmax(jnp.where(valid[:, None], logits, 0), axis=-1)
+    hard = w[index] * jnp.take_along_axis(log_p, index[:, None], axis=-1)[:, 0]
+    flat = jnp.mean(w * log_p, axis=-1)
+    rows = jnp.where(valid, -((1 - label_smoothing) * hard + label_smoothing * flat), 0)
+    if reduction != "mean":
+        return _reduced(rows, reduction)
+    return jnp.sum(rows) / jnp.sum(jnp.where(valid, w[index], 0))
+
+
 def _reduced(rows: Any, reduction: str) -> Any:
     if reduction == "none":
         return rows
@@ -58,6 +80,13 @@ def _reduced(rows: Any, reduction: str) -> Any:
 
 
 IMPLEMENTATIONS = (
+    Implementation(
+        "jax-every-option",
+        every_option,
+        backend="jax",
+        targets=("index",),
+        dialect={"class_weights": "differentiable"},
+    ),
     Implementation("jax-composed", composed, backend="jax", targets=("probabilities",)),
     Implementation("jax-custom-vjp", custom_vjp, backend="jax", targets=("probabilities",)),
     Implementation(

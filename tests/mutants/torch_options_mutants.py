@@ -60,7 +60,7 @@ def weights_cut_to_integers(
 
 
 @mutant("weight.probabilities", "class weights apply to index targets only")
-def weights_for_indices_alone(
+def weights_apply_to_indices_alone(
     logits: Any, targets: Any, *, weight: Any = None, reduction: str = "mean"
 ) -> Any:
     weight = weight if targets.ndim == 1 else None
