@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -145,6 +146,46 @@ def overview(runs: Sequence[Run]) -> Table:
         ]
         table.add_row(run.outcomes[0].implementation, verdict, *cells, _seconds(run.outcomes))
     return table
+
+
+def matrix(records: Sequence[Record], *, strict: bool = False) -> Table:
+    """Clause families × implementations: how many passed, and what did not, in words."""
+    columns = list(dict.fromkeys(f"{r.implementation} [{r.backend}]" for r in records))
+    table = Table(box=None, padding=(0, 1), header_style="dim")
+    table.add_column("family", no_wrap=True)
+    for column in columns:
+        table.add_column(Text(column), overflow="fold")
+    for family, members in by_family(records).items():
+        cells = []
+        for column in columns:
+            own = [r for r in members if f"{r.implementation} [{r.backend}]" == column]
+            cells.append(_summed(own, strict))
+        table.add_row(family, *cells)
+    return table
+
+
+def _summed(records: Sequence[Record], strict: bool) -> Text:
+    """``12 passed, 1 failed``; a known deviation or advice counts under its own name."""
+    text = Text()
+    counts: dict[str, int] = {}
+    for record in records:
+        good = record.status in (Status.PASSED, Status.SKIPPED)
+        tolerated = not good and not record.decides(strict=strict)
+        name = ("known" if record.deviation else "advice") if tolerated else record.status.value
+        counts[name] = counts.get(name, 0) + 1
+    for name in (*(status.value for status in Status), "known", "advice"):
+        if name in counts:
+            style = next((STYLES[status] for status in Status if status == name), "yellow")
+            text.append(", " if text else "").append(f"{counts[name]} {name}", style)
+    return text or Text("·")
+
+
+def as_text(renderable: RenderableType, width: int) -> str:
+    """What Rich draws, as plain text of at most ``width`` columns."""
+    console = Console(width=width, color_system=None, file=io.StringIO(), legacy_windows=False)
+    with console.capture() as capture:
+        console.print(renderable)
+    return capture.get()
 
 
 def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:

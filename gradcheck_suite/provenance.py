@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from gradcheck_suite.errors import UsageError
+
 _REPORTED = ("numpy", "torch", "jax", "jaxlib", "optax", "scipy", "array-api-compat", "pytest")
 
 
@@ -31,3 +33,23 @@ def collect(**settings: Any) -> dict[str, Any]:
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **settings,
     }
+
+
+def holds(condition: str) -> bool:
+    """Whether ``distribution<=1.2`` holds here; an empty condition does, an absent library not.
+
+    Raises:
+        UsageError: it is no such condition.
+    """
+    if not condition:
+        return True
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        requirement = Requirement(condition)
+    except InvalidRequirement as error:
+        raise UsageError(
+            f"when: {condition!r} is no condition such as 'optax<=0.2.8': {error}"
+        ) from None
+    installed = version(requirement.name)
+    return installed != "unknown" and requirement.specifier.contains(installed, prereleases=True)

@@ -16,7 +16,6 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from importlib import metadata
 from pathlib import Path
 from types import FrameType
 
@@ -31,6 +30,7 @@ from gradcheck_suite.errors import (
 from gradcheck_suite.implementation import Deviation, Implementation
 from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipped, Verdict
 from gradcheck_suite.protocols import Backend, Check
+from gradcheck_suite.provenance import holds
 from gradcheck_suite.specification.clause import Clause, select
 from gradcheck_suite.specification.recipe import Recipe
 from gradcheck_suite.story import replay_call
@@ -335,24 +335,6 @@ def covers(deviation: Deviation, clause: str, case: str, dtype: str) -> bool:
         and fnmatchcase(case, deviation.case)
         and fnmatchcase(dtype, deviation.dtype)
     )
-
-
-def holds(condition: str) -> bool:
-    """Whether ``distribution<=1.2`` holds here; an empty condition does, an absent library not."""
-    if not condition:
-        return True
-    from packaging.requirements import InvalidRequirement, Requirement
-
-    try:
-        requirement = Requirement(condition)
-    except InvalidRequirement as error:
-        raise UsageError(
-            f"Deviation(when=): {condition!r} is no condition such as 'optax<=0.2.8': {error}"
-        ) from None
-    try:
-        return requirement.specifier.contains(metadata.version(requirement.name), prereleases=True)
-    except metadata.PackageNotFoundError:
-        return False
 
 
 @contextlib.contextmanager

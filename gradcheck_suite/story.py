@@ -42,13 +42,20 @@ def replay_call(job: str, name: str, *, backend: str, seed: int) -> str:
     )
 
 
-def tell(record: Record, *, width: int = 80, versions: Mapping[str, str] | None = None) -> str:
+def tell(
+    record: Record,
+    *,
+    width: int = 80,
+    versions: Mapping[str, str] | None = None,
+    but: str = "",
+) -> str:
     """The story of one outcome, at most ``width`` columns wide.
 
     Args:
         record: the outcome.
         width: columns; words longer than a line are left whole.
         versions: versions of the libraries where it ran; default the installed ones.
+        but: why a good outcome is told all the same, or a bad one is worse than it seems.
     """
     version = (versions or {}).get(record.backend) or provenance.version(record.backend)
     place = f"[{record.backend} {version}, {record.device}, {record.dtype}]"
@@ -57,6 +64,8 @@ def tell(record: Record, *, width: int = 80, versions: Mapping[str, str] | None 
     lines = [textwrap.fill(title, width, subsequent_indent="  ", break_long_words=False)]
     for label, text in _lines(record):
         lines.append(_line(label, text, width))
+    if but:
+        lines.append(_line("but", but, width))
     if record.replay:
         lines.append(_replay(record.replay, width))
     return "\n".join(lines)

@@ -27,9 +27,9 @@ SOURCES = {
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"case", "discovery", "errors", "implementation", "layout", "outcome", "protocols"})
     | frozenset({"process_state", "provenance", "record_json", "story"}),
-    frozenset({"display", "numerics", "reports", "specification"}),
-    frozenset({"backends", "checks", "implementations", "subject"}),
-    frozenset({"addresses", "engine", "runner"}),
+    frozenset({"display", "expectations", "numerics", "reports", "specification"}),
+    frozenset({"backends", "checks", "expectations_update", "implementations", "subject"}),
+    frozenset({"addresses", "engine", "runner", "specified"}),
     frozenset({"orders"}),
     frozenset({"supervisor", "worker"}),
     frozenset({"suite"}),
@@ -48,7 +48,7 @@ LIBRARIES_OF = {
     "errors": frozenset(),
     "outcome": frozenset(),
     "numerics": frozenset({"numpy"}),
-    "pytest_gradcheck": frozenset({"_pytest", "pluggy", "pytest"}),
+    "pytest_gradcheck": frozenset({"_pytest", "numpy", "pluggy", "pytest"}),
 }
 
 

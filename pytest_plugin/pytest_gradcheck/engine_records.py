@@ -1,0 +1,59 @@
+"""The engine in a test: its result is kept as records like those of the conformance suite."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from gradcheck_suite import assert_gradients
+from gradcheck_suite.engine import Result
+from gradcheck_suite.errors import GradientError
+from gradcheck_suite.outcome import Record
+from pytest_gradcheck.questions import keep
+
+
+def checked(
+    item: pytest.Item, function: Callable[..., Any], *primals: Any, **options: Any
+) -> Result:
+    """``assert_gradients``, every outcome kept whether it passes or not.
+
+    Raises:
+        GradientError: a derivative is wrong, or could not be judged.
+    """
+    __tracebackhide__ = True
+    try:
+        result = assert_gradients(function, *primals, **options)
+    except GradientError as error:
+        if isinstance(error.result, Result):
+            _keep(item, error.result)
+        raise
+    _keep(item, result)
+    return result
+
+
+def _keep(item: pytest.Item, result: Result) -> None:
+    for record in records(result, item.nodeid):
+        keep(item, record)
+
+
+def records(result: Result, case: str) -> Iterator[Record]:
+    """One record per check of a result; ``case`` is the test that asked."""
+    backend, _, _ = result.backend.partition(" ")
+    dtype = result.primals[0].rpartition(" ")[2] if result.primals else ""
+    for outcome in result.outcomes:
+        yield Record(
+            clause=f"gradcheck.{outcome.check}",
+            level="MUST",
+            statement=f"the derivatives hold in the check {outcome.check}",
+            case=case,
+            check=outcome.check,
+            implementation=result.function,
+            backend=backend,
+            device=result.device,
+            dtype=dtype,
+            seed=result.seed,
+            verdict=outcome.verdict,
+            replay=f"pytest '{case}'",
+        )

@@ -1,0 +1,179 @@
+"""The ledger: what a run of pytest learned, wherever its tests ran, and what it owes."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from gradcheck_suite.expectations import Expectations
+    from gradcheck_suite.outcome import Record, Run
+    from pytest_gradcheck.options import Settings
+
+_CRASHED = "crashed while running"
+
+
+class Ledger:
+    """Collects the outcomes that reports carry; writes and judges them when the session ends.
+
+    Under xdist it lives in every process, and the controller's is the one that speaks.
+
+    Attributes:
+        problems: promises that were not kept; each fails the run.
+    """
+
+    def __init__(self, config: pytest.Config, settings: Settings) -> None:
+        self.config = config
+        self.settings = settings
+        self.problems: list[str] = []
+        self.written: list[str] = []
+        self._encoded: list[str] = []
+        self._uses: set[str] = set()
+        self._lost: list[str] = []
+        self._asked: set[int] = set()
+        self._collected = False
+        self._run: Run | None = None
+
+    @property
+    def used(self) -> bool:
+        """Whether there is anything to say."""
+        return bool(self._encoded or self._lost or self.problems or self.settings.losses)
+
+    @property
+    def run(self) -> Run:
+        """The outcomes in an order that does not depend on where and when they came in."""
+        if self._run is None:
+            from pytest_gradcheck.gathering import gather
+
+            self._run = gather(self._encoded, self._lost, self.settings)
+        return self._run
+
+    # --- hooks -------------------------------------------------------------------------
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Keeps what a report carries, and notes the question that a worker died of."""
+        self._encoded += getattr(report, "gradcheck_records", ())
+        self._uses.update(getattr(report, "gradcheck_uses", ()))
+        if report.when not in ("setup", "call", "teardown") and _CRASHED in str(report.longrepr):
+            self._lost.append(report.nodeid)
+
+    def pytest_collection_finish(self, session: pytest.Session) -> None:
+        """Which expectations speak of what was collected."""
+        if self.settings.expectations:
+            from pytest_gradcheck.gathering import questions_of
+
+            self._collected = True
+            self._asked.update(expectations(self.config).asked_by(questions_of(session.items)))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """A worker of xdist is done: what it learned while collecting."""
+        told = getattr(node, "workeroutput", None) or {}
+        if "gradcheck_asked" in told:
+            self._collected = True
+            self._asked.update(json.loads(told["gradcheck_asked"]))
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Writes the reports, and fails the run where a promise was not kept."""
+        if hasattr(self.config, "workeroutput"):
+            if self._collected:
+                self.config.workeroutput["gradcheck_asked"] = json.dumps(sorted(self._asked))
+            return
+        if not (self.used or self.settings.asked) or self.config.option.collectonly:
+            return
+        self.problems += self._unkept()
+        for path in self.settings.reports:
+            try:
+                self.run.write(self.config.invocation_params.dir / path)
+            except OSError as error:
+                self.problems.append(f"--gradcheck-report {path}: {error.strerror or error}")
+            else:
+                self.written.append(path)
+        if self.problems and session.exitstatus in (
+            pytest.ExitCode.OK,
+            pytest.ExitCode.NO_TESTS_COLLECTED,
+        ):
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+    def pytest_terminal_summary(self, terminalreporter: Any) -> None:
+        """The table, where there is something to show."""
+        if self.used and not self.config.option.collectonly:
+            from pytest_gradcheck.summary import show
+
+            show(terminalreporter, self)
+
+    # --- promises ----------------------------------------------------------------------
+
+    def _unkept(self) -> list[str]:
+        found = []
+        if self._encoded and not self.run.executed and not self._narrowed():
+            found.append("nothing was judged: every question was skipped")
+        seen = self._uses | {f"{r.backend}-{r.device}" for r in self.run.executed}
+        for required in self.settings.require:
+            if not any(re.match(rf"{re.escape(required)}(\W|$)", each) for each in seen):
+                found.append(f"--gradcheck-require {required}: nothing ran on it")
+        if self._collected:
+            known = expectations(self.config)
+            asked = range(len(known.entries)) if self._narrowed() else self._asked
+            found += known.problems(asked)
+        return found
+
+    def _narrowed(self) -> bool:
+        """Whether only a part of what there is was run: then nothing is missing."""
+        option = self.config.option
+        parts = any("::" in argument or argument.endswith(".py") for argument in self.config.args)
+        choices = ("keyword", "markexpr", "lf", "deselect", "stepwise", "maxfail", "ignore")
+        return (
+            parts
+            or bool(self.settings.only)
+            or any(getattr(option, choice, None) for choice in choices)
+        )
+
+
+def expectations(config: pytest.Config) -> Expectations:
+    """The entries of the file that the run was given; none without one.
+
+    Raises:
+        pytest.UsageError: the file cannot be read.
+    """
+    from gradcheck_suite.errors import UsageError
+    from gradcheck_suite.expectations import Expectations
+    from pytest_gradcheck.stash import EXPECTATIONS, SETTINGS
+
+    if EXPECTATIONS not in config.stash:
+        path = config.stash[SETTINGS].expectations
+        try:
+            found = Expectations.read(config.rootpath / path) if path else Expectations(())
+        except UsageError as error:
+            raise pytest.UsageError(f"--gradcheck-expectations: {error}") from None
+        config.stash[EXPECTATIONS] = found
+    return config.stash[EXPECTATIONS]
+
+
+def judged_record(record: Record, config: pytest.Config) -> tuple[Record, str]:
+    """The outcome as the expectations have it, and what is unexpected about it."""
+    known = expectations(config)
+    return known.applied(record), known.surprise(record)
+
+
+def refuse_early(config: pytest.Config) -> None:
+    """Reads what would otherwise be found unreadable after a long run.
+
+    Raises:
+        pytest.UsageError: a report's suffix is not known, or the expectations are no such file.
+    """
+    from gradcheck_suite import discovery
+    from pytest_gradcheck.stash import SETTINGS
+
+    settings = config.stash[SETTINGS]
+    for path in settings.reports:
+        try:
+            discovery.report_format(path)
+        except ValueError as error:
+            raise pytest.UsageError(f"--gradcheck-report {path}: {error}") from None
+    if settings.expectations:
+        expectations(config)

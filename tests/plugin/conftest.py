@@ -1,0 +1,31 @@
+"""What the plugin's tests share: a repository with a right and a wrong loss."""
+
+from __future__ import annotations
+
+import pytest
+
+LOSSES = """
+import numpy as np
+
+
+def correct(logits, targets):
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    rows = np.arange(len(targets))
+    gradient = np.exp(log_p)
+    gradient[rows, targets] -= 1
+    with np.errstate(all="ignore"):
+        return -log_p[rows, targets].sum() / np.float64(len(rows)), gradient / max(1, len(rows))
+
+
+def missing_one_over_m(logits, targets):
+    loss, gradient = correct(logits, targets)
+    return loss, gradient * len(targets)
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    """A repository with a correct and a wrong loss in ``losses.py``."""
+    pytester.makepyfile(losses=LOSSES)
+    return pytester
