@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from gradcheck_suite.expectations import Expectations
-    from gradcheck_suite.outcome import Record, Run
+    from gradcheck_suite.outcome import Run
     from pytest_gradcheck.options import Settings
 
 _CRASHED = "crashed while running"
@@ -64,6 +63,7 @@ class Ledger:
         """Which expectations speak of what was collected."""
         if self.settings.expectations:
             from pytest_gradcheck.gathering import questions_of
+            from pytest_gradcheck.known import expectations
 
             self._collected = True
             self._asked.update(expectations(self.config).asked_by(questions_of(session.items)))
@@ -117,6 +117,8 @@ class Ledger:
             if not any(re.match(rf"{re.escape(required)}(\W|$)", each) for each in seen):
                 found.append(f"--gradcheck-require {required}: nothing ran on it")
         if self._collected:
+            from pytest_gradcheck.known import expectations
+
             known = expectations(self.config)
             asked = range(len(known.entries)) if self._narrowed() else self._asked
             found += known.problems(asked)
@@ -132,32 +134,6 @@ class Ledger:
             or bool(self.settings.only)
             or any(getattr(option, choice, None) for choice in choices)
         )
-
-
-def expectations(config: pytest.Config) -> Expectations:
-    """The entries of the file that the run was given; none without one.
-
-    Raises:
-        pytest.UsageError: the file cannot be read.
-    """
-    from gradcheck_suite.errors import UsageError
-    from gradcheck_suite.expectations import Expectations
-    from pytest_gradcheck.stash import EXPECTATIONS, SETTINGS
-
-    if EXPECTATIONS not in config.stash:
-        path = config.stash[SETTINGS].expectations
-        try:
-            found = Expectations.read(config.rootpath / path) if path else Expectations(())
-        except UsageError as error:
-            raise pytest.UsageError(f"--gradcheck-expectations: {error}") from None
-        config.stash[EXPECTATIONS] = found
-    return config.stash[EXPECTATIONS]
-
-
-def judged_record(record: Record, config: pytest.Config) -> tuple[Record, str]:
-    """The outcome as the expectations have it, and what is unexpected about it."""
-    known = expectations(config)
-    return known.applied(record), known.surprise(record)
 
 
 def refuse_early(config: pytest.Config) -> None:
@@ -176,4 +152,6 @@ def refuse_early(config: pytest.Config) -> None:
         except ValueError as error:
             raise pytest.UsageError(f"--gradcheck-report {path}: {error}") from None
     if settings.expectations:
+        from pytest_gradcheck.known import expectations
+
         expectations(config)

@@ -99,9 +99,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A marker that no fixture asks for would judge nothing, in silence."""
     for item in items:
-        if any(mark.name == _MARKER for mark in item.own_markers) and _FIXTURE not in getattr(
-            item, "fixturenames", (_FIXTURE,)
-        ):
+        fixtures = getattr(item, "fixturenames", (_FIXTURE,))  # our own items have none
+        if _FIXTURE not in fixtures and any(mark.name == _MARKER for mark in item.own_markers):
             raise pytest.UsageError(
                 f"{item.nodeid} is marked {_MARKER} and does not take the fixture {_FIXTURE}: "
                 f"nothing would be judged; write def {item.name.partition('[')[0]}({_FIXTURE}): "

@@ -15,7 +15,7 @@ from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Record, Status
 from gradcheck_suite.runner import Job, Runner, Selection
 from gradcheck_suite.story import tell
-from pytest_gradcheck.ledger import judged_record
+from pytest_gradcheck.known import judged_record
 from pytest_gradcheck.options import Settings
 from pytest_gradcheck.stash import RECORDS, SETTINGS
 

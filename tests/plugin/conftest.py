@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+# A run within this process forgets what it imported; what is here already stays.
+import gradcheck_suite.cli
+import gradcheck_suite.engine
+import gradcheck_suite.specified  # noqa: F401
+
 LOSSES = """
 import numpy as np
 

@@ -37,7 +37,8 @@ def words(result: pytest.RunResult) -> str:
 def run(project: pytest.Pytester, toml: str, *arguments: str) -> pytest.RunResult:
     project.path.joinpath("known.toml").write_text(toml, encoding="utf-8")
     options = ("--gradcheck-expectations", "known.toml", "-p", "no:cacheprovider")
-    return project.runpytest_subprocess(*WRONG, *NARROW, *options, *arguments)
+    start = project.runpytest_subprocess if "-n" in arguments else project.runpytest
+    return start(*WRONG, *NARROW, *options, *arguments)
 
 
 def test_what_is_expected_to_fail_is_seen_and_does_not_fail_the_run(
@@ -63,7 +64,7 @@ def test_an_expectation_also_speaks_of_tests_with_the_marker(project: pytest.Pyt
         """
     )
     project.path.joinpath("known.toml").write_text(KNOWN.partition("\n\n")[0], encoding="utf-8")
-    result = project.runpytest_subprocess("--gradcheck-expectations", "known.toml")
+    result = project.runpytest("--gradcheck-expectations", "known.toml")
 
     assert result.ret == pytest.ExitCode.OK
     assert result.parseoutcomes()["xfailed"] >= 6
@@ -101,7 +102,7 @@ def test_an_unexpected_pass_fails(project: pytest.Pytester) -> None:
     toml = KNOWN + '\n[[expected]]\nid = "reduction.mean/*weighted*"\nreason = "weights"\n'
     correct = toml.replace("reduction.mean/*@", "reduction.mean/rows4-classes5-mean@")
     project.path.joinpath("known.toml").write_text(correct, encoding="utf-8")
-    result = project.runpytest_subprocess(
+    result = project.runpytest(
         "--softmax-nll", "losses:correct", *NARROW, "--gradcheck-expectations", "known.toml"
     )
 
@@ -154,7 +155,7 @@ def test_a_file_that_makes_no_sense_is_a_usage_error_with_its_place(
 
 
 def test_a_missing_file_is_a_usage_error(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess("--gradcheck-expectations", "none.toml")
+    result = project.runpytest("--gradcheck-expectations", "none.toml")
 
     assert "No such file" in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -169,7 +170,7 @@ def update(project: pytest.Pytester, *arguments: str) -> str:
 def test_the_file_is_rewritten_from_a_run(project: pytest.Pytester) -> None:
     """From nothing: entries that make the run pass. Afterwards: what passes is removed."""
     report = ("--gradcheck-report", "report.json")
-    project.runpytest_subprocess(*WRONG, *NARROW, *report)
+    project.runpytest(*WRONG, *NARROW, *report)
     update(project, "known.toml", "report.json")
     written = project.path.joinpath("known.toml").read_text(encoding="utf-8")
     assert 'when = {backend = "numpy"}' in written
@@ -177,7 +178,7 @@ def test_the_file_is_rewritten_from_a_run(project: pytest.Pytester) -> None:
 
     stale = KNOWN + '\n[[expected]]\nid = "*/rows4-classes5-mean@float32"\nreason = "narrow"\n'
     project.path.joinpath("known.toml").write_text(stale, encoding="utf-8")
-    project.runpytest_subprocess("--softmax-nll", "losses:correct", *NARROW, *report)
+    project.runpytest("--softmax-nll", "losses:correct", *NARROW, *report)
     told = update(project, "known.toml", "report.json")
     left = project.path.joinpath("known.toml").read_text(encoding="utf-8")
     assert "removed 'gradient.analytic/*mean*'" in told
@@ -186,7 +187,7 @@ def test_the_file_is_rewritten_from_a_run(project: pytest.Pytester) -> None:
 
 
 def test_a_bound_is_widened_to_the_error_that_was_seen(project: pytest.Pytester) -> None:
-    project.runpytest_subprocess(*WRONG, *NARROW, "--gradcheck-report", "report.json")
+    project.runpytest(*WRONG, *NARROW, "--gradcheck-report", "report.json")
     narrow = KNOWN.replace("issue =", "bound = 1e-6\nissue =")
     project.path.joinpath("known.toml").write_text(narrow, encoding="utf-8")
     told = update(project, "known.toml", "report.json")

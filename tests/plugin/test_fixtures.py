@@ -17,7 +17,7 @@ def test_every_installed_backend_gets_a_test_of_its_own(project: pytest.Pytester
             assert gradcheck_backend.describe(x).dtype == "float32"
         """
     )
-    result = project.runpytest_subprocess("-v")
+    result = project.runpytest("-v")
 
     result.assert_outcomes(passed=len(backends.installed()))
     result.stdout.fnmatch_lines(["*::test_it[[]numpy-cpu]*"])
@@ -26,13 +26,13 @@ def test_every_installed_backend_gets_a_test_of_its_own(project: pytest.Pytester
 def test_backends_can_be_chosen(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(gradcheck_backend): assert gradcheck_backend.name == 'numpy'")
 
-    project.runpytest_subprocess("--gradcheck-backend", "numpy").assert_outcomes(passed=1)
+    project.runpytest("--gradcheck-backend", "numpy").assert_outcomes(passed=1)
 
 
 def test_a_device_alone_is_a_string(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(gradcheck_device): assert gradcheck_device == 'cpu'")
 
-    project.runpytest_subprocess().assert_outcomes(passed=1)
+    project.runpytest().assert_outcomes(passed=1)
 
 
 def test_the_generator_is_the_tests_own_and_the_same_in_every_run(
@@ -48,8 +48,8 @@ def test_the_generator_is_the_tests_own_and_the_same_in_every_run(
                 file.write(f"{number} {gradcheck_rng.integers(10**9)}\\n")
         """
     )
-    project.runpytest_subprocess("-p", "no:randomly")
-    project.runpytest_subprocess("-k", "1")
+    project.runpytest("-p", "no:randomly")
+    project.runpytest("-k", "1")
     drawn = project.path.joinpath("drawn").read_text().split()
 
     assert drawn[0::2] == ["0", "1", "1"]
@@ -59,7 +59,7 @@ def test_the_generator_is_the_tests_own_and_the_same_in_every_run(
 
 def test_a_failure_prints_how_to_make_the_same_generator(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(gradcheck_rng): assert gradcheck_rng.normal() > 100")
-    result = project.runpytest_subprocess()
+    result = project.runpytest()
 
     result.stdout.fnmatch_lines(["gradcheck_rng was numpy.random.default_rng(*)"])
 
@@ -83,7 +83,7 @@ def test_the_specification_is_there_for_assertions_of_ones_own(
         """
     )
 
-    project.runpytest_subprocess().assert_outcomes(passed=1)
+    project.runpytest().assert_outcomes(passed=1)
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_the_specification_refuses_what_makes_no_sense(
     project: pytest.Pytester, call: str, message: str
 ) -> None:
     project.makepyfile(f"def test_it(softmax_nll_spec): softmax_nll_spec({call})")
-    result = project.runpytest_subprocess()
+    result = project.runpytest()
 
     result.assert_outcomes(failed=1)
     assert message in result.stdout.str()
@@ -119,7 +119,7 @@ def test_the_engines_outcomes_go_into_the_records(project: pytest.Pytester) -> N
             gradcheck(lambda x: ((x**2).sum(), 2.02 * x), np.arange(1.0, 7.0))
         """
     )
-    result = project.runpytest_subprocess("--gradcheck-report", "report.json")
+    result = project.runpytest("--gradcheck-report", "report.json")
     lines = project.path.joinpath("report.json").read_text(encoding="utf-8").splitlines()
     reverse = [line for line in map(json.loads, lines) if line.get("clause") == "gradcheck.reverse"]
 
@@ -130,7 +130,7 @@ def test_the_engines_outcomes_go_into_the_records(project: pytest.Pytester) -> N
 
 
 def test_fixtures_say_what_they_are_for(project: pytest.Pytester) -> None:
-    text = project.runpytest_subprocess("--fixtures").stdout.str()
+    text = project.runpytest("--fixtures").stdout.str()
 
     for name in ("backend", "device", "rng"):
         assert f"gradcheck_{name}" in text

@@ -11,7 +11,8 @@ NODE = "softmax-nll::losses:missing_one_over_m::gradient.analytic::rows4-classes
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
-    return project.runpytest_subprocess("-p", "no:cacheprovider", *arguments)
+    start = project.runpytest_subprocess if "-n" in arguments else project.runpytest
+    return start("-p", "no:cacheprovider", *arguments)
 
 
 def test_a_correct_loss_passes_without_a_test_being_written(project: pytest.Pytester) -> None:
@@ -87,8 +88,8 @@ def test_keywords_and_markers_select_items(project: pytest.Pytester) -> None:
 
 
 def test_last_failed_runs_what_failed_last(project: pytest.Pytester) -> None:
-    first = project.runpytest_subprocess(*WRONG, *NARROW, "-q").parseoutcomes()
-    again = project.runpytest_subprocess(*WRONG, *NARROW, "-q", "--lf").parseoutcomes()
+    first = project.runpytest(*WRONG, *NARROW, "-q").parseoutcomes()
+    again = project.runpytest(*WRONG, *NARROW, "-q", "--lf").parseoutcomes()
 
     assert again["failed"] == first["failed"]
     assert "passed" not in again

@@ -25,8 +25,8 @@ def test_a_run_that_does_not_use_the_plugin_looks_as_if_it_were_not_there(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile("def test_nothing(): pass")
-    with_it = project.runpytest_subprocess("-p", "no:cacheprovider")
-    without = project.runpytest_subprocess("-p", "no:cacheprovider", "-p", "no:gradcheck")
+    with_it = project.runpytest("-p", "no:cacheprovider")
+    without = project.runpytest("-p", "no:cacheprovider", "-p", "no:gradcheck")
 
     def text(result: pytest.RunResult) -> list[str]:
         return [line for line in result.outlines if " in " not in line and "plugins:" not in line]
@@ -38,8 +38,8 @@ def test_a_parametrised_fixture_of_the_users_multiplies_the_cases(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile(SUITE)
-    outcomes = project.runpytest_subprocess("-q").parseoutcomes()
-    single = project.runpytest_subprocess("-q", "-k", "a-value or value and a").parseoutcomes()
+    outcomes = project.runpytest("-q").parseoutcomes()
+    single = project.runpytest("-q", "-k", "a-value or value and a").parseoutcomes()
 
     assert outcomes["passed"] % 2 == 1
     assert outcomes["passed"] > 3
@@ -53,7 +53,7 @@ def test_a_parametrised_fixture_of_the_users_multiplies_the_cases(
 def test_skip_and_xfail_on_top_win(project: pytest.Pytester, mark: str, outcome: str) -> None:
     suite = SUITE.replace("    def test_loss", f"    @pytest.mark.{mark}\n    def test_loss")
     project.makepyfile(suite)
-    outcomes = project.runpytest_subprocess("-q").parseoutcomes()
+    outcomes = project.runpytest("-q").parseoutcomes()
 
     assert outcomes["passed"] == 1
     assert outcomes[outcome] > 3
@@ -62,7 +62,7 @@ def test_skip_and_xfail_on_top_win(project: pytest.Pytester, mark: str, outcome:
 def test_strict_markers_and_strict_configuration_are_content(project: pytest.Pytester) -> None:
     project.makepyfile(SUITE)
     project.makeini("[pytest]\ngradcheck_quick = true\ngradcheck_backend = numpy\n")
-    result = project.runpytest_subprocess("--strict-markers", "--strict-config", "-W", "error")
+    result = project.runpytest("--strict-markers", "--strict-config", "-W", "error")
 
     assert result.ret == pytest.ExitCode.OK
 
@@ -71,7 +71,7 @@ def test_options_may_come_from_the_environment(
     project: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PYTEST_ADDOPTS", "--softmax-nll losses:correct --gradcheck-quick")
-    result = project.runpytest_subprocess("-q")
+    result = project.runpytest("-q")
 
     assert result.parseoutcomes()["passed"] > 5
 
@@ -89,7 +89,7 @@ def test_a_marker_without_the_fixture_would_judge_nothing_and_is_an_error(
                 pass
         """
     )
-    result = project.runpytest_subprocess()
+    result = project.runpytest()
 
     assert "nothing would be judged; write def test_loss(softmax_nll_case)" in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -99,7 +99,7 @@ def test_reports_of_an_unknown_kind_are_refused_before_anything_runs(
     project: pytest.Pytester,
 ) -> None:
     project.makepyfile("def test_nothing(): pass")
-    result = project.runpytest_subprocess("--gradcheck-report", "report.xyz")
+    result = project.runpytest("--gradcheck-report", "report.xyz")
 
     assert "use one of these suffixes: .json" in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -108,7 +108,7 @@ def test_reports_of_an_unknown_kind_are_refused_before_anything_runs(
 def test_a_report_that_cannot_be_written_is_an_error_and_no_traceback(
     project: pytest.Pytester,
 ) -> None:
-    result = project.runpytest_subprocess(
+    result = project.runpytest(
         *("--softmax-nll", "losses:correct", "--gradcheck-quick"),
         *("--gradcheck-report", "no/such/folder/report.json"),
     )
@@ -119,7 +119,7 @@ def test_a_report_that_cannot_be_written_is_an_error_and_no_traceback(
 
 
 def test_junit_reports_hold_the_stories_and_no_records(project: pytest.Pytester) -> None:
-    project.runpytest_subprocess(
+    project.runpytest(
         "--softmax-nll", "losses:missing_one_over_m", "--gradcheck-quick", "--junitxml", "junit.xml"
     )
     text = project.path.joinpath("junit.xml").read_text(encoding="utf-8")

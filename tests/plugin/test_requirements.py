@@ -9,7 +9,7 @@ NARROW = ("--gradcheck-clauses", "gradient.*", "--gradcheck-dtypes", "float64")
 
 
 def test_a_required_backend_that_ran_is_content(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess(*CORRECT, *NARROW, "--gradcheck-require", "numpy-cpu")
+    result = project.runpytest(*CORRECT, *NARROW, "--gradcheck-require", "numpy-cpu")
 
     assert result.ret == pytest.ExitCode.OK
 
@@ -18,7 +18,7 @@ def test_a_required_backend_that_ran_is_content(project: pytest.Pytester) -> Non
 def test_a_required_device_on_which_nothing_ran_fails_the_run(
     project: pytest.Pytester, required: str
 ) -> None:
-    result = project.runpytest_subprocess(*CORRECT, *NARROW, "--gradcheck-require", required)
+    result = project.runpytest(*CORRECT, *NARROW, "--gradcheck-require", required)
 
     result.stdout.fnmatch_lines([f"ERROR --gradcheck-require {required}: nothing ran on it"])
     assert result.ret == pytest.ExitCode.TESTS_FAILED
@@ -47,29 +47,27 @@ def test_a_required_backend_that_is_missing_fails_its_tests(project: pytest.Pyte
 
 def test_a_misspelt_requirement_is_an_error(project: pytest.Pytester) -> None:
     project.makepyfile("def test_it(gradcheck_backend): pass")
-    result = project.runpytest_subprocess("--gradcheck-require", "tourch")
+    result = project.runpytest("--gradcheck-require", "tourch")
 
     result.stdout.fnmatch_lines(["*'tourch' is unknown; known backends: *"])
     assert result.ret != pytest.ExitCode.OK
 
 
 def test_contradictory_options_are_a_usage_error(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess(
-        "--gradcheck-require", "jax", "--gradcheck-backend", "numpy"
-    )
+    result = project.runpytest("--gradcheck-require", "jax", "--gradcheck-backend", "numpy")
 
     assert "contradict each other" in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_skips_are_counted_with_their_reasons(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess(*CORRECT, *NARROW)
+    result = project.runpytest(*CORRECT, *NARROW)
 
     result.stdout.fnmatch_lines(["skipped *: does not offer reduction none *"])
 
 
 def test_no_skips_makes_a_skip_a_failure(project: pytest.Pytester) -> None:
-    result = project.runpytest_subprocess(*CORRECT, *NARROW, "--gradcheck-no-skips")
+    result = project.runpytest(*CORRECT, *NARROW, "--gradcheck-no-skips")
 
     result.stdout.fnmatch_lines(["SKIPPED gradient.*", "  but      --gradcheck-no-skips is set"])
     assert result.parseoutcomes()["failed"] > 0
