@@ -48,7 +48,7 @@ def gradcheck(
     directions: int = 1,
     seed: int = 0,
     gradient: Callable[..., Any] | None = None,
-    localise: bool = True,
+    localise: bool | int = True,
     teeth: bool = False,
     complex_step: bool = False,
 ) -> Result:
@@ -76,7 +76,9 @@ def gradcheck(
         gradient: a handwritten gradient: of the same arguments as ``function``, returns one
             gradient per differentiable primal (of a scalar value; row gradients or a
             Jacobian where the value has rows).
-        localise: whether a failure is narrowed down to an element and described.
+        localise: whether a failure is narrowed down to an element or a block and described;
+            a number is how many evaluations of the function that may take (default: 1500, or
+            20 seconds' worth of them).
         teeth: plants errors in the gradient under test and reports which are caught.
         complex_step: adds the check of that name, which sees errors of 1e-8 and less, for
             NumPy functions that take complex arrays.

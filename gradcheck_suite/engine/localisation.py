@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import sys
-import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -14,11 +11,13 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.engine import line
+from gradcheck_suite.engine.by_blocks import by_blocks
 from gradcheck_suite.engine.decision import decide
 from gradcheck_suite.engine.evidence import Question
 from gradcheck_suite.engine.line import Tangent
 from gradcheck_suite.engine.problem import Leaf
 from gradcheck_suite.engine.session import SMALLEST_NORMAL, Session
+from gradcheck_suite.engine.story import Story, progress
 from gradcheck_suite.numerics.directions import generator, scale_of
 from gradcheck_suite.numerics.finite_difference import (
     Estimate,
@@ -28,13 +27,12 @@ from gradcheck_suite.numerics.finite_difference import (
 )
 from gradcheck_suite.numerics.localise import (
     Suspects,
-    bisect,
     columns,
     describe_pattern,
     row_independent,
     suspects,
 )
-from gradcheck_suite.outcome import Failed, Inconclusive, Inequality, Verdict
+from gradcheck_suite.outcome import Failed, Inconclusive, Verdict
 
 FloatArray = npt.NDArray[np.float64]
 EVERY_ELEMENT = 192
@@ -58,21 +56,12 @@ class Fault:
     tolerance: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Story:
-    """The worst element, its two sides, and what the error looks like."""
-
-    place: str
-    looks: str
-    sides: tuple[tuple[str, str], ...]
-    inequality: Inequality
-
-
 Axes = list[npt.NDArray[np.intp]]
 
 
 def explain(session: Session, verdict: Failed) -> Failed:
     """The failure with its place and its pattern, as far as they can be found."""
+    session.start_localising()
     faults = _faulty_leaves(session)
     if not faults:
         return replace(
@@ -87,7 +76,7 @@ def explain(session: Session, verdict: Failed) -> Failed:
             summary=f"{leaf.name} gets no gradient (None), and the function depends on it",
             at=_leaves_words(session, faults),
         )
-    story = _by_columns(session, worst.number) or _by_bisection(session, worst.number)
+    story = _story_of(session, worst.number)
     if story is None:
         return replace(verdict, at=_leaves_words(session, faults))
     several = _leaves_words(session, faults) if len(faults) > 1 else ""
@@ -171,6 +160,8 @@ def _leaf_question(session: Session, tangent: Tangent) -> Question:
 
 def _faulty_leaves(session: Session) -> list[Fault]:
     faults = []
+    if len(session.problem.leaves) == 1:
+        return [Fault(0, math.inf, 0.0)]
     for number in range(len(session.problem.leaves)):
         tangent = line.draw(session.problem, session.seed, 7, only=number)
         error, tolerance = _compare(session, tangent)
@@ -228,7 +219,7 @@ def _by_columns(session: Session, number: int) -> Story | None:
         value=problem.values[0],
         noise=chosen.noise,
         classes=chosen.columns,
-        progress=_progress(leaf.name),
+        progress=progress(leaf.name),
     )
     places = np.array(chosen.columns)
     error = np.abs(upstream) * found.error + _rounding(session, got)
@@ -266,8 +257,26 @@ def _columns_to_look_at(
     return Suspects(list(range(count)), widespread=False)
 
 
-def _by_bisection(session: Session, number: int) -> Story | None:
-    """Narrows the fault down to an element, then looks at a sample around it."""
+def _story_of(session: Session, number: int) -> Story | None:
+    """By columns where rows are independent, element by element where they are few, else blocks."""
+    story = _by_columns(session, number)
+    size = session.problem.leaves[number].size
+    if story is None and size <= EVERY_ELEMENT and session.affords(4 * size):
+        story = _by_elements(session, number, 0)
+    if story is None:
+        story = by_blocks(session, number)
+        if story is not None and not story.looks:
+            center = story.center
+            if center is not None and session.affords(4 * math.prod(SAMPLE)):
+                story = _by_elements(session, number, center) or story
+            else:
+                words = f"no simple pattern was seen ({session.spent_words})"
+                story = replace(story, looks=words)
+    return story
+
+
+def _by_elements(session: Session, number: int, center: int) -> Story | None:
+    """Every element of a small leaf, or a sample of a larger one around a wrong element."""
     problem = session.problem
     leaf = problem.leaves[number]
     gradient = problem.backend.asnumpy(session.gradients[number])
@@ -275,10 +284,6 @@ def _by_bisection(session: Session, number: int) -> Story | None:
     if gradient.shape != shape or leaf.is_complex:
         return None
     flat = (math.prod(shape[:-1]), shape[-1]) if len(shape) > 1 else (leaf.size,)
-    center = 0
-    if leaf.size > EVERY_ELEMENT:
-        blocks = bisect(_probe_of(session, number), leaf.size, progress=_progress(leaf.name)).blocks
-        center = blocks[0].start if blocks else 0
     axes = _sampled(flat, center, gradient.reshape(flat), session.seed)
     mesh = np.ix_(*axes)
     places = np.arange(leaf.size).reshape(flat)[mesh]
@@ -319,18 +324,15 @@ def _story(
     )
     if len(shape) > 2:
         place = [*(int(i) for i in np.unravel_index(place[0], shape[:-1])), place[1]]
-    inequality = Inequality(
-        "|got − finite difference|",
-        float(abs(got[worst] - expected[worst])),
-        float(error[worst]),
-    )
-    sides = (
-        ("got", f"{got[worst]:.9g}"),
-        ("finite difference", f"{expected[worst]:.9g} ± {error[worst]:.1e}"),
-    )
     if not whole:
         words += f" ({rest or f'in a sample of {got.size} elements'})"
-    return Story(line.named(leaf, place), words, sides, inequality)
+    return Story.of(
+        line.named(leaf, place),
+        words,
+        float(got[worst]),
+        float(expected[worst]),
+        float(error[worst]),
+    )
 
 
 def _rounding(session: Session, got: FloatArray) -> FloatArray:
@@ -353,19 +355,6 @@ def _sampled(flat: tuple[int, ...], center: int, gradient: FloatArray, seed: int
         wanted += [int(i) for i in rng.integers(0, length, size=4 * limit)]
         axes.append(np.sort(np.array(list(dict.fromkeys(wanted))[:limit])))
     return axes
-
-
-def _probe_of(session: Session, number: int) -> Callable[[slice], tuple[float, float]]:
-    """A probe for ``bisect``: a fresh direction on a block of a leaf's elements."""
-    count = itertools.count()
-
-    def probe(block: slice) -> tuple[float, float]:
-        rng = generator(session.seed, 9, next(count))
-        values = rng.standard_normal(block.stop - block.start)
-        error, tolerance = _compare(session, _blockwise(session, number, block, values))
-        return error, 2.0 * tolerance
-
-    return probe
 
 
 def _blockwise(session: Session, number: int, block: slice, values: FloatArray) -> Tangent:
@@ -407,17 +396,3 @@ def _leaves_words(session: Session, faults: Sequence[Fault]) -> str:
         return ""
     others = "" if len(names) < count else " (all of them)"
     return f"wrong: {', '.join(names[:6])}{' …' if len(names) > 6 else ''}{others}"
-
-
-def _progress(name: str) -> Callable[[int, int], None] | None:
-    """A line on the terminal after five seconds of work; nothing where there is none."""
-    if not sys.stderr.isatty():
-        return None
-    started = time.monotonic()
-
-    def show(done: int, count: int) -> None:
-        if time.monotonic() - started > 5.0:
-            end = "\n" if done == count else ""
-            print(f"\rlocalising {name}: {done}/{count}", end=end, file=sys.stderr)
-
-    return show

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -24,6 +25,11 @@ SMALLEST_NORMAL = {
     "bfloat16": 2.0**-126,
     "float16": 2.0**-14,
 }
+MOST_TO_LOCALISE = 1500
+LONGEST_TO_LOCALISE = 20.0
+"""Evaluations, or seconds' worth of them, that a localisation may take …"""
+LEAST_TO_LOCALISE = 64
+"""… and so many it may in any case."""
 KEPT = 1 << 22
 """Elements up to which directions are kept; larger ones are drawn again."""
 
@@ -36,8 +42,10 @@ class Session:
         problem: what is checked.
         seed: seed of every random draw; streams are numbered from it.
         directions: how many directions at least.
-        localise: whether a failure is narrowed down.
+        localise: whether a failure is narrowed down, or in how many evaluations at most.
         evaluations: how many values of the function were used so far.
+        seconds: what they took.
+        localising_since: the evaluations that had been used when localisation began.
         tangents: the directions drawn so far.
         reverse_probes: the probes of the reverse check, for the self-test.
     """
@@ -45,8 +53,10 @@ class Session:
     problem: Problem
     seed: int
     directions: int = 1
-    localise: bool = True
+    localise: bool | int = True
     evaluations: int = 0
+    seconds: float = 0.0
+    localising_since: int = 0
     reverse_probes: list[Probe] = field(default_factory=list)
     tangents: dict[int, Tangent] = field(default_factory=dict)
 
@@ -132,8 +142,32 @@ class Session:
     def phi(self, primals: Arrays) -> float:
         """⟨u, f(primals)⟩."""
         self.evaluations += 1
+        started = time.perf_counter()
         values = self.problem.evaluate(primals)
-        return line.contract(self.problem.backend, self.cotangents, values)
+        found = line.contract(self.problem.backend, self.cotangents, values)
+        self.seconds += time.perf_counter() - started
+        return found
+
+    def start_localising(self) -> None:
+        self.localising_since = self.evaluations
+
+    @property
+    def localisation_limit(self) -> int:
+        """Evaluations that a localisation may take."""
+        if self.localise is not True:
+            return int(self.localise)
+        each = max(self.seconds / max(self.evaluations, 1), 1e-6)
+        return max(LEAST_TO_LOCALISE, min(MOST_TO_LOCALISE, int(LONGEST_TO_LOCALISE / each)))
+
+    def affords(self, evaluations: int) -> bool:
+        """Whether the localisation may take so many more."""
+        spent = self.evaluations - self.localising_since
+        return spent + evaluations <= self.localisation_limit
+
+    @property
+    def spent_words(self) -> str:
+        spent = self.evaluations - self.localising_since
+        return f"{spent} evaluations of {self.localisation_limit} spent, localise= allows more"
 
     def underflow(self, tangent: Tangent) -> float:
         """The smallest normal number in every element, as a direction weighs it."""

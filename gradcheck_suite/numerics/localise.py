@@ -8,7 +8,7 @@ narrows a failing direction down to blocks. ``describe_pattern`` puts an error i
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,8 +26,10 @@ from gradcheck_suite.numerics.patterns import describe_pattern
 FloatArray = npt.NDArray[np.float64]
 RowFunction = Callable[[FloatArray], npt.ArrayLike]
 """Maps (N, C) to (N,), everything in float64 on the outside."""
-Probe = Callable[[slice], tuple[float, float]]
-"""Discrepancy and tolerance of a fresh direction that lives on a block of elements."""
+Probe = Callable[[slice, int], tuple[float, float]]
+"""Discrepancy (signed) and tolerance of direction number k, cut down to a block of elements."""
+INFERRED = 4.0
+"""A tolerance that has grown by so much from one inference to the next is measured anew."""
 
 FOLLOWED = 4
 """Suspect blocks of columns that are followed; more are a widespread fault."""
@@ -36,32 +38,21 @@ SAMPLED = 16
 
 
 @dataclass(frozen=True, slots=True)
-class Block:
-    """Elements ``start:stop`` (flat) whose directional derivative is wrong, and by how much."""
-
-    start: int
-    stop: int
-    discrepancy: float
-    tolerance: float
-
-    @property
-    def size(self) -> int:
-        return self.stop - self.start
-
-
-@dataclass(frozen=True, slots=True)
 class Bisection:
-    """The blocks that were found.
+    """How far a fault was narrowed down.
 
     Attributes:
-        blocks: the worst failing blocks, narrowed as far as they go.
-        widespread: more blocks failed on the way than were followed.
+        block: the elements ``start:stop`` (flat) that hold it, or the worst part of it; None
+            where the whole was not seen to be wrong.
+        widespread: on the way both halves of a block were wrong.
         probes: how many directions were evaluated.
+        stopped: there was no more to be spent.
     """
 
-    blocks: tuple[Block, ...]
+    block: slice | None
     widespread: bool
     probes: int
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,63 +254,61 @@ def bisect(
     probe: Probe,
     size: int,
     *,
-    follow: int = 2,
-    smallest: int = 1,
+    affordable: Callable[[], bool] = lambda: True,
     progress: Callable[[int, int], None] | None = None,
 ) -> Bisection:
-    """Narrows failing blocks of ``size`` elements down, ``follow`` of them at a time.
+    """Narrows a fault among ``size`` elements down, one probe per halving.
 
-    Both halves of each failing block are probed with fresh directions, so a single fault
-    among n elements costs 2 log₂ n probes. A block whose halves both pass (a fault too
-    small for one of them, or spread evenly) is kept as it is.
+    A derivative is linear in the direction: what a block's direction shows and its first half
+    does not, the second half does. So a single fault among n elements costs log₂ n probes.
+    Where neither half is wrong beyond its tolerance both are probed along a fresh direction;
+    a block whose halves are right then too is as far as it goes. Of two wrong halves the worse
+    is followed.
+
+    Args:
+        probe: called with a block and the number of a direction.
+        size: how many elements there are.
+        affordable: asked before every halving whether to go on.
+        progress: called with (probes so far, probes expected).
     """
-    found: list[Block] = []
-    queue = [slice(0, size)]
-    open_blocks: list[Block] = []
-    probes, widespread = 0, False
-    if size:
-        open_blocks, probes = _failing(probe, queue)
-    while open_blocks:
-        deeper: list[Block] = []
-        for block in open_blocks:
-            if block.size <= smallest:
-                found.append(block)
-                continue
-            middle = block.start + block.size // 2
-            halves = [slice(block.start, middle), slice(middle, block.stop)]
-            failing, used = _failing(probe, halves)
-            probes += used
-            if progress is not None:
-                progress(probes, 1 + 2 * follow * max(1, (size - 1).bit_length()))
-            deeper.extend(failing)
-            if not failing:
-                found.append(block)
-        deeper.sort(key=_severity, reverse=True)
-        widespread = widespread or len(deeper) > follow
-        open_blocks = deeper[:follow]
-    found.sort(key=_severity, reverse=True)
-    return Bisection(tuple(found), widespread, probes)
+    block, draw, probes, widespread = slice(0, size), 0, 1, False
+    known = probe(block, draw)
+    if not size or not _wrong(known):
+        return Bisection(None, False, probes)
+    while block.stop - block.start > 1:
+        if not affordable():
+            return Bisection(block, widespread, probes, stopped=True)
+        first, second = _halves(block)
+        one = probe(first, draw)
+        other = (known[0] - one[0], known[1] + one[1])
+        probes += 1
+        if other[1] > INFERRED * one[1]:
+            other, probes = probe(second, draw), probes + 1
+        if not _wrong(one) and not _wrong(other):
+            draw += 1
+            one, other, probes = probe(first, draw), probe(second, draw), probes + 2
+            if not _wrong(one) and not _wrong(other):
+                break
+        widespread = widespread or (_wrong(one) and _wrong(other))
+        block, known = max((first, one), (second, other), key=lambda part: _severity(part[1]))
+        if progress is not None:
+            progress(probes, max(probes, size.bit_length()))
+    return Bisection(block, widespread, probes)
 
 
-def _failing(probe: Probe, parts: Sequence[slice]) -> tuple[list[Block], int]:
-    blocks = []
-    for part in parts:
-        discrepancy, tolerance = probe(part)
-        if not discrepancy <= tolerance:
-            blocks.append(Block(part.start, part.stop, discrepancy, tolerance))
-    return blocks, len(parts)
+def _wrong(seen: tuple[float, float]) -> bool:
+    return not abs(seen[0]) <= seen[1]
 
 
-def _severity(block: Block) -> float:
-    """How far a block is beyond its tolerance; a NaN is as far as can be."""
-    if math.isnan(block.discrepancy):
+def _severity(seen: tuple[float, float]) -> float:
+    """How far beyond its tolerance; a NaN is as far as can be."""
+    if math.isnan(seen[0]):
         return math.inf
-    return block.discrepancy / block.tolerance if block.tolerance > 0.0 else math.inf
+    return abs(seen[0]) / seen[1] if seen[1] > 0.0 else math.inf
 
 
 __all__ = [
     "Bisection",
-    "Block",
     "Suspects",
     "bisect",
     "columns",

@@ -166,7 +166,8 @@ def _same_factor(c: Comparison) -> str:
         return ""  # the factor is not known well enough to be told from 1
     if abs(factor + 1.0) <= uncertainty + 1e-6:
         return "the sign is flipped: every element is −1 times what it should be"
-    made_of = name_factor(factor, c.counts, uncertainty / abs(factor))
+    certain = uncertainty <= 1e-2 * min(abs(factor), abs(factor - 1.0))
+    made_of = name_factor(factor, c.counts, uncertainty / abs(factor)) if certain else ""
     return f"every element is off by the same factor {factor:.6g}" + (
         f" = {made_of}" if made_of and made_of != f"{factor:.6g}" else ""
     )

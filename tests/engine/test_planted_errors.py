@@ -104,6 +104,48 @@ def test_the_failure_says_what_the_error_looks_like(name):
     assert max(map(len, story.splitlines())) <= 80
 
 
+@pytest.mark.parametrize("name", STORIES)
+def test_a_large_gradient_is_localised_in_few_evaluations(name):
+    x, targets = problem((64, 1000), 1)
+    wrong = loss(targets, PLANTED[name])
+    before = gradcheck(wrong, x, checks="reverse", localise=False)["reverse"].evaluations
+    found = gradcheck(wrong, x, checks="reverse")["reverse"]
+    assert found.evaluations - before <= 32
+    assert STORIES[name].replace("row 8", "row 32").replace("99", "999") in found.verdict.looks
+
+
+def _planted(where, factor):
+    def plant(g):
+        g[where] *= factor
+        return g
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    ("where", "factor", "place", "looks"),
+    [
+        ((5, 77), 1.1, "x[5, 77]", "one element alone is wrong, at [5, 77]: off by the factor 1.1"),
+        ((slice(5, 6),), 0.75, "x[5, ", "only row 5 wrong: there every element is off by the same"),
+        ((slice(None), 7), -1.0, ", 7]", "only column 7 wrong: there the sign is flipped"),
+    ],
+)
+def test_a_fault_in_a_large_gradient_is_bisected(where, factor, place, looks):
+    x, targets = problem((64, 1000), 1)
+    found = gradcheck(loss(targets, _planted(where, factor)), x, checks="reverse")["reverse"]
+    assert place in found.verdict.at
+    assert looks in found.verdict.looks
+
+
+def test_localisation_ends_where_it_may_spend_no_more():
+    x, targets = problem((64, 1000), 1)
+    wrong = loss(targets, _planted((5, 77), 1.1))
+    found = gradcheck(wrong, x, checks="reverse", localise=40)["reverse"]
+    assert found.status is Status.FAILED
+    assert "of 40 spent" in found.verdict.looks
+    assert "…" in found.verdict.at or ":" in found.verdict.at
+
+
 def test_rows_are_localised_by_columns():
     targets = np.arange(8) % 5
 

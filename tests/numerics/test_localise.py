@@ -51,25 +51,50 @@ def test_row_independence_is_verified_to_the_last_bit():
     assert not row_independent(lambda x: rows(x).sum(), LOGITS)
 
 
-@pytest.mark.parametrize("fault", [0, 1, 511, 700, 999])
-def test_bisection_finds_a_single_fault_in_logarithmic_time(fault):
-    def probe(block):
-        return (1.0 if block.start <= fault < block.stop else 0.0), 0.5
+def seen_along(error, noise=0.0):
+    """A probe of an error: Σ error·v over the block, for Gaussian v, with some noise."""
+    rng = generator(9)
 
-    found = bisect(probe, 1000)
-    assert [(block.start, block.stop) for block in found.blocks] == [(fault, fault + 1)]
-    assert found.probes <= 2 * 10 + 1
+    def probe(block, draw):
+        v = generator(8, draw).standard_normal(len(error))[block]
+        return float(np.sum(error[block] * v)) + noise * rng.standard_normal(), 6.0 * noise
+
+    return probe
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-4, 1e-2])
+@pytest.mark.parametrize("fault", [0, 1, 511, 700, 999])
+def test_bisection_finds_a_single_fault_in_logarithmic_time(fault, noise):
+    error = np.zeros(1000)
+    error[fault] = 1.0
+    found = bisect(seen_along(error, noise), 1000)
+    assert found.block == slice(fault, fault + 1)
+    assert found.probes <= 2 * 10 + 3
+    if not noise:
+        assert found.probes <= 11
     assert not found.widespread
 
 
 def test_bisection_says_when_the_fault_is_everywhere():
-    found = bisect(lambda block: (1.0, 0.5), 64)
+    found = bisect(seen_along(np.ones(64), 1e-3), 64)
     assert found.widespread
-    assert found.blocks[0].size == 1
+    assert found.block.stop - found.block.start == 1
+
+
+def test_bisection_stops_at_what_it_can_see():
+    found = bisect(seen_along(np.where(np.arange(64) < 32, 1.0, 0.0), 0.3), 64)
+    assert found.block.stop <= 32
+    assert found.block.stop - found.block.start > 1
+
+
+def test_bisection_stops_when_nothing_is_left_to_spend():
+    found = bisect(seen_along(np.ones(64), 1e-3), 64, affordable=lambda: False)
+    assert found.stopped
+    assert found.block == slice(0, 64)
 
 
 def test_nothing_is_found_where_nothing_is_wrong():
-    assert bisect(lambda block: (0.0, 0.5), 64).blocks == ()
+    assert bisect(seen_along(np.zeros(64), 1e-3), 64).block is None
 
 
 RIGHT = gradient(LOGITS)
