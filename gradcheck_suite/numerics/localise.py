@@ -302,9 +302,9 @@ def _wrong(seen: tuple[float, float]) -> bool:
 
 def _severity(seen: tuple[float, float]) -> float:
     """How far beyond its tolerance; a NaN is as far as can be."""
-    if math.isnan(seen[0]):
-        return math.inf
-    return abs(seen[0]) / seen[1] if seen[1] > 0.0 else math.inf
+    if not _wrong(seen):
+        return 0.0
+    return abs(seen[0]) / seen[1] if seen[1] > 0.0 and not math.isnan(seen[0]) else math.inf
 
 
 __all__ = [
