@@ -9,6 +9,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from gradcheck_suite import strategies
+    from gradcheck_suite.case import Case
     from gradcheck_suite.engine import Result, assert_gradients, gradcheck
     from gradcheck_suite.errors import BackendUnavailable, GradientError, UsageError
     from gradcheck_suite.implementation import Deviation, Implementation
@@ -23,10 +25,11 @@ if TYPE_CHECKING:
         Skipped,
         Status,
     )
-    from gradcheck_suite.suite import conformance
+    from gradcheck_suite.suite import conformance, search
 
 _HOME = {
     "BackendUnavailable": "errors",
+    "Case": "case",
     "Deviation": "implementation",
     "Errored": "outcome",
     "Failed": "outcome",
@@ -44,10 +47,12 @@ _HOME = {
     "assert_gradients": "engine",
     "conformance": "suite",
     "gradcheck": "engine",
+    "search": "suite",
 }
 
 __all__ = [
     "BackendUnavailable",
+    "Case",
     "Deviation",
     "Errored",
     "Failed",
@@ -65,12 +70,16 @@ __all__ = [
     "assert_gradients",
     "conformance",
     "gradcheck",
+    "search",
+    "strategies",
 ]
 
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
         return import_module("gradcheck_suite.provenance").version()
+    if name == "strategies":  # a room, and public as a whole
+        return import_module("gradcheck_suite.strategies")
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{_HOME[name]}"), name)

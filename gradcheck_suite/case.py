@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.layout import LayoutName
 
 FloatArray = npt.NDArray[np.float64]
@@ -106,6 +107,66 @@ class Case:
     def rank(self) -> int:
         """Number of axes of the logits as the implementation gets them."""
         return 2 if self.batch is None else len(self.batch) + 1
+
+    @classmethod
+    def of(
+        cls,
+        logits: npt.ArrayLike,
+        targets: npt.ArrayLike,
+        *,
+        reduction: Reduction = "none",
+        weight: npt.ArrayLike | None = None,
+        ignore_index: int | None = None,
+        label_smoothing: float = 0.0,
+        upstream: npt.ArrayLike | None = None,
+        dtype: str = "float64",
+        seed: int = 0,
+    ) -> Case:
+        """A case of your own, from lists or arrays; ``gs.conformance(…, cases=case)`` asks it.
+
+        Args:
+            logits: f, shape (N, C).
+            targets: class indices (N,), integers; or target probabilities (N, C).
+            reduction: ``none``, ``sum`` or ``mean``.
+            weight: class weights, shape (C,).
+            ignore_index: target index of rows that do not count.
+            label_smoothing: ε in [0, 1].
+            upstream: cotangent u: shape (N,) under ``none``, else a scalar; default 1.
+            dtype: working dtype.
+            seed: of what a check draws (directions, permutations).
+
+        Raises:
+            UsageError: shapes do not fit, or an option is none of its values.
+        """
+        f, c = np.asarray(logits, dtype=np.float64), np.asarray(targets)
+        if f.ndim != 2:
+            raise UsageError(f"logits: shape {f.shape} is not (N, C); give rows of class scores")
+        index = c.ndim == 1 and (np.issubdtype(c.dtype, np.integer) or not c.size)
+        if c.shape != (f.shape[:1] if index else f.shape):
+            raise UsageError(
+                f"targets: {c.dtype} of shape {c.shape} for logits {f.shape}; give integers of "
+                f"shape {f.shape[:1]} or probabilities of shape {f.shape}"
+            )
+        if reduction not in REDUCTIONS:
+            raise UsageError(f"reduction: {reduction!r} is unknown; use {', '.join(REDUCTIONS)}")
+        w = None if weight is None else frozen(weight, np.float64)
+        if w is not None and w.shape != f.shape[1:]:
+            raise UsageError(f"weight: shape {w.shape}; expected one per class, {f.shape[1:]}")
+        if not 0.0 <= label_smoothing <= 1.0:
+            raise UsageError(f"label_smoothing: {label_smoothing} is not in [0, 1]")
+        shape = f.shape[:1] if reduction == "none" else ()
+        u = np.ones(shape) if upstream is None else np.asarray(upstream, dtype=np.float64)
+        if u.shape not in (shape, ()):
+            raise UsageError(f"upstream: shape {u.shape} under {reduction}; expected {shape}")
+        return cls(
+            id="given",
+            logits=frozen(f, np.float64),
+            targets=frozen(c, np.int64 if index else np.float64),
+            options=Options(reduction, w, ignore_index, float(label_smoothing)),
+            upstream=frozen(np.broadcast_to(u, shape), np.float64),
+            dtype=dtype,
+            seed=seed,
+        )
 
     @property
     def rows(self) -> int:

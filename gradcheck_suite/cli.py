@@ -1,8 +1,9 @@
-"""The command line: run, list, explain, replay, doctor."""
+"""The command line: run, search, list, explain, replay, doctor."""
 
 from __future__ import annotations
 
 import inspect
+import secrets
 import sys
 import textwrap
 from collections.abc import Callable
@@ -20,10 +21,11 @@ from gradcheck_suite import addresses, backends, discovery, display, provenance
 from gradcheck_suite.errors import BackendUnavailable, UsageError
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.outcome import Run
+from gradcheck_suite.property_search import GeneratedCases
 from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT, checks
 from gradcheck_suite.specification.clause import clauses, select
 from gradcheck_suite.specification.dialect import CHOICES
-from gradcheck_suite.suite import conformance
+from gradcheck_suite.suite import DEFAULT_EXAMPLES, conformance
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -35,6 +37,7 @@ def cli() -> None:
     gradcheck-suite run                                  what ships and is installed
     gradcheck-suite run my_package.losses:loss           a function of yours
     gradcheck-suite run torch.nn.functional:cross_entropy --backend torch
+    gradcheck-suite search my_package.losses:loss        beyond the curated cases
     gradcheck-suite explain gradient.analytic            what a clause asks, and why
     """
 
@@ -48,31 +51,59 @@ class Target:
     quick: bool
 
 
+def _judging(command: Callable[..., None]) -> Callable[..., None]:
+    """The options that ``run`` and ``search`` share."""
+    options = (
+        click.option(
+            "--backend", default="", help="numpy, torch, jax; seen from the module if not given."
+        ),
+        click.option("--device", default="", help="cpu, cuda:0, …; default the backend's first."),
+        click.option(
+            "--dtype",
+            "dtypes",
+            help="float64, float32, float16, bfloat16; repeatable.",
+            multiple=True,
+        ),
+        click.option(
+            "--clause", "patterns", help="Only these clauses, e.g. 'gradient.*'.", multiple=True
+        ),
+        click.option("--exclude", help="Leave these clauses out; shown as skipped.", multiple=True),
+        click.option(
+            "--dialect", help="A declared choice NAME=VALUE (list dialects).", multiple=True
+        ),
+        click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of every case."),
+        click.option(
+            "--jobs",
+            default=1,
+            type=click.IntRange(min=1),
+            show_default=True,
+            help="Worker processes.",
+        ),
+        click.option(
+            "--time-limit", default=DEFAULT_TIME_LIMIT, show_default=True, help="Seconds a case."
+        ),
+        click.option("-x", "--fail-fast", is_flag=True, help="Stop at the first failure."),
+        click.option("--strict", is_flag=True, help="SHOULD clauses count."),
+        click.option(
+            "--report", "reports", help="Write a report; the suffix is the format.", multiple=True
+        ),
+    )
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
 @cli.command()
 @click.argument("implementations", metavar="[IMPLEMENTATION]...", nargs=-1)
-@click.option("--backend", default="", help="numpy, torch, jax; seen from the module if not given.")
-@click.option("--device", default="", help="cpu, cuda:0, …; default the backend's first.")
-@click.option(
-    "--dtype", "dtypes", help="float64, float32, float16, bfloat16; repeatable.", multiple=True
-)
-@click.option("--clause", "patterns", help="Only these clauses, e.g. 'gradient.*'.", multiple=True)
-@click.option("--exclude", help="Leave these clauses out; shown as skipped.", multiple=True)
+@_judging
 @click.option("--case", "cases", help="Only these cases, by pattern of their id.", multiple=True)
-@click.option("--dialect", help="A declared choice NAME=VALUE (list dialects).", multiple=True)
-@click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of every case.")
-@click.option(
-    "--jobs",
-    default=1,
-    type=click.IntRange(min=1),
-    show_default=True,
-    help="Worker processes.",
-)
-@click.option("--time-limit", default=DEFAULT_TIME_LIMIT, show_default=True, help="Seconds a case.")
-@click.option("-x", "--fail-fast", is_flag=True, help="Stop at the first failure.")
 @click.option("--quick", is_flag=True, help="The most telling case of each clause, one dtype.")
-@click.option("--strict", is_flag=True, help="SHOULD clauses count.")
 @click.option(
-    "--report", "reports", help="Write a report; the suffix is the format.", multiple=True
+    "--search",
+    "examples",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Generate N cases as well (see search).",
 )
 def run(
     implementations: tuple[str, ...],
@@ -80,6 +111,8 @@ def run(
     reports: tuple[str, ...],
     fail_fast: bool,
     quick: bool,
+    cases: tuple[str, ...],
+    examples: int | None,
     **options: Any,
 ) -> None:
     r"""Judge implementations against the specification.
@@ -94,12 +127,54 @@ def run(
     console = Console()
     for path in reports:
         _usage(partial(_writable, path))  # before the work, not after it
+    if examples is not None:
+        cases = (*(cases or ("*",)), _generated(examples))
     runs = []
     for target in _usage(lambda: _targets(implementations, backend, quick)):
-        runs.append(_judge(console, target, fail_fast=fail_fast, **options))
+        runs.append(_judge(console, target, fail_fast=fail_fast, cases=cases, **options))
         if fail_fast and not runs[-1].passed:
             break
     _conclude(console, runs, reports, options["strict"])
+
+
+@cli.command()
+@click.argument("implementation")
+@_judging
+@click.option(
+    "--examples",
+    default=DEFAULT_EXAMPLES,
+    type=click.IntRange(min=1),
+    show_default=True,
+    help="Cases to generate per dtype.",
+)
+@click.option("--random", "fresh", is_flag=True, help="Draw a seed: other cases in every run.")
+def search(
+    implementation: str,
+    backend: str,
+    reports: tuple[str, ...],
+    examples: int,
+    fresh: bool,
+    **options: Any,
+) -> None:
+    r"""Look beyond the curated cases: generate some, and show the smallest one that fails.
+
+    Every clause that speaks of any case is asked of cases of all sizes and families: ties, −inf,
+    offsets, ignored rows, weights of 0, options alone and together. The same seed gives the same
+    cases. Needs Hypothesis: pip install 'gradcheck-suite[hypothesis]'.
+    """
+    console = Console()
+    for path in reports:
+        _usage(partial(_writable, path))
+    if fresh:
+        options["seed"] = secrets.randbelow(2**31)
+    target = Target(implementation, backend, quick=False)
+    found = _judge(console, target, cases=(_generated(examples),), **options)
+    _conclude(console, [found], reports, options["strict"])
+
+
+def _generated(examples: int) -> str:
+    """The id that stands for so many generated cases."""
+    return str(_usage(lambda: GeneratedCases(examples).id))
 
 
 def _targets(names: tuple[str, ...], backend: str, quick: bool) -> tuple[Target, ...]:

@@ -74,5 +74,6 @@ class Order:
             device=self.device,
             selection=self.selection,
             replay=partial(self.replay, backend=implementation.backend),
+            address=self.address,
             time_limit=self.time_limit,
         )

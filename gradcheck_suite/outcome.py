@@ -200,6 +200,7 @@ class Record(Judged):
         deviation: reason of a declared known deviation that covers this outcome.
         seconds: wall-clock time.
         replay: a command that shows this outcome again.
+        snippet: Python that does, where the case was not one of the specification's own.
         warnings: what the implementation warned about meanwhile.
         output: what the implementation printed meanwhile.
     """
@@ -219,6 +220,7 @@ class Record(Judged):
     deviation: str = ""
     seconds: float = 0.0
     replay: str = ""
+    snippet: str = ""
     warnings: tuple[str, ...] = ()
     output: str = ""
 

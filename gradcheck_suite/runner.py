@@ -20,6 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from gradcheck_suite import discovery, process_state
+from gradcheck_suite.case import Case
 from gradcheck_suite.errors import (
     ImplementationError,
     TimeLimitExceeded,
@@ -28,10 +29,22 @@ from gradcheck_suite.errors import (
     WrongShape,
 )
 from gradcheck_suite.implementation import Deviation, Implementation
-from gradcheck_suite.outcome import Errored, Failed, Inconclusive, Record, Skipped, Verdict
+from gradcheck_suite.outcome import (
+    Errored,
+    Failed,
+    Inconclusive,
+    Passed,
+    Record,
+    Skipped,
+    Verdict,
+)
+from gradcheck_suite.property_search import GeneratedCases, search
 from gradcheck_suite.protocols import Backend, Check
 from gradcheck_suite.provenance import holds
-from gradcheck_suite.specification.clause import Clause, select
+from gradcheck_suite.specification.clause import Clause, clauses, select
+from gradcheck_suite.specification.dialect import Dialect
+from gradcheck_suite.specification.domain import is_specified
+from gradcheck_suite.specification.given_case import SEPARATOR, GivenCase, as_python
 from gradcheck_suite.specification.recipe import Recipe
 from gradcheck_suite.story import replay_call
 from gradcheck_suite.subject.binding import bind, validate
@@ -51,12 +64,13 @@ class Job:
     """One question: a clause, one of its cases, a dtype.
 
     Attributes:
+        recipe: one of the clause's own; or a case that was given, or many that are generated.
         alternatives: cases that will do where the implementation does not take the first:
             in a quick run, the clause's others.
     """
 
     clause: Clause
-    recipe: Recipe
+    recipe: Recipe | GivenCase | GeneratedCases
     dtype: str
     alternatives: tuple[Recipe, ...] = ()
 
@@ -72,7 +86,8 @@ class Selection:
     Attributes:
         clauses: patterns of clause ids.
         exclude: patterns of clause ids left out (shown as excluded).
-        cases: patterns of case ids.
+        cases: patterns of case ids; ``search-200`` for so many generated ones, and the whole id
+            of a case that was given or found (``rows2-classes3-mean~…``).
         dtypes: dtypes; empty for the implementation's own.
         quick: only the first case of each clause that applies, in the first dtype.
         seed: of every case.
@@ -102,7 +117,8 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
         UsageError: a pattern matches nothing, or a dtype is unknown.
     """
     by_name = checks()
-    dtypes = selection.dtypes or implementation.dtypes or DEFAULT_DTYPES
+    asked = _Asked.of(selection.cases)
+    dtypes = selection.dtypes or asked.dtypes or implementation.dtypes or DEFAULT_DTYPES
     for dtype in dtypes:
         if dtype not in ("float64", "float32", "float16", "bfloat16"):
             raise UsageError(
@@ -114,17 +130,52 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
     jobs = []
     for dtype in dtypes[:1] if selection.quick else dtypes:
         for clause in chosen:
-            recipes = [each for each in clause.cases if _matches(each.id, selection.cases)]
+            recipes = [each for each in clause.cases if _matches(each.id, asked.patterns)]
             if selection.quick and recipes:
                 jobs.append(Job(clause, recipes[0], dtype, tuple(recipes[1:])))
             else:
                 jobs.extend(Job(clause, recipe, dtype) for recipe in recipes)
+            jobs.extend(Job(clause, each, dtype) for each in asked.beyond(clause, dtype))
     jobs.sort(key=lambda job: by_name[job.clause.check].asked_last)  # stable: the rest stays
     if not jobs:
-        raise UsageError(
-            f"cases: {', '.join(selection.cases)} matches no case of {', '.join(selection.clauses)}"
-        )
+        reason = f"{', '.join(selection.cases)} matches no case of {', '.join(selection.clauses)}"
+        if asked.given or asked.generated:
+            able = ", ".join(clause.id for clause in clauses() if clause.domain)
+            reason += f"; the clauses that speak of other cases than their own are {able}"
+        raise UsageError(f"cases: {reason}")
     return tuple(jobs)
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the patterns of a selection ask for: curated cases, given ones, generated ones."""
+
+    patterns: tuple[str, ...]
+    given: tuple[GivenCase, ...]
+    generated: tuple[GeneratedCases, ...]
+
+    @classmethod
+    def of(cls, patterns: tuple[str, ...]) -> _Asked:
+        given = tuple(GivenCase.decode(each) for each in patterns if SEPARATOR in each)
+        found = {each: GeneratedCases.named(each) for each in patterns if SEPARATOR not in each}
+        generated = tuple(each for each in found.values() if each is not None)
+        return cls(tuple(name for name, each in found.items() if each is None), given, generated)
+
+    @property
+    def dtypes(self) -> tuple[str, ...]:
+        """Those of the given cases, where nothing else is asked for."""
+        if self.patterns or self.generated:
+            return ()
+        return tuple(dict.fromkeys(each.case.dtype for each in self.given))
+
+    def beyond(self, clause: Clause, dtype: str) -> Iterator[GivenCase | GeneratedCases]:
+        """The cases that are not its own and that a clause speaks of."""
+        if clause.domain is None:
+            return
+        for each in self.given:
+            if each.case.dtype == dtype and clause.domain(each.case):
+                yield each
+        yield from self.generated
 
 
 class Runner:
@@ -137,7 +188,11 @@ class Runner:
         selection: which questions.
         replay: from a job's id to a command that shows its outcome again; default a call of
             ``gs.conformance``, for functions without an address.
+        address: where the implementation can be loaded from again, if it can.
         time_limit: seconds for one case.
+
+    Attributes:
+        alive: called before each case of a search: the sign of life for who watches.
     """
 
     def __init__(
@@ -148,6 +203,7 @@ class Runner:
         device: str = "",
         selection: Selection = Selection(),
         replay: Callable[[str], str] | None = None,
+        address: str = "",
         time_limit: float = DEFAULT_TIME_LIMIT,
     ) -> None:
         validate(implementation, backend)
@@ -161,6 +217,8 @@ class Runner:
             )
         self.selection = selection
         self._replay = replay or self._call_again
+        self.address = address
+        self.alive: Callable[[], None] = lambda: None
         self.time_limit = time_limit
         self.jobs = plan(implementation, selection)
         self._subjects: dict[str, BoundSubject | Errored] = {}
@@ -217,6 +275,7 @@ class Runner:
             deviation=self._deviation(job, verdict),
             seconds=seconds,
             replay=self._replay(job.id),
+            snippet=self._snippet(job, verdict),
             warnings=messages,
             output=output,
         )
@@ -228,6 +287,8 @@ class Runner:
         if self._overruns >= OVERRUNS_AT_MOST:
             reason = f"not run: {self._overruns} cases before it ran past their time limit"
             return job, Skipped(reason)
+        if isinstance(job.recipe, GeneratedCases):
+            return self._searched(job, job.recipe)
         try:
             with time_limit(self.time_limit):
                 # What binding and trying change is put back before the check looks.
@@ -245,6 +306,31 @@ class Runner:
             self._overruns += isinstance(error, TimeLimitExceeded)
             return job, errored(error)
 
+    def _searched(self, job: Job, generated: GeneratedCases) -> tuple[Job, Verdict]:
+        """The smallest case found that does not hold; the search itself where all do."""
+        try:
+            with time_limit(self.time_limit), process_state.preserved(self.backend):
+                subject = self._subject(job.dtype)
+                if isinstance(subject, Errored):
+                    return job, Skipped(f"not judged: the implementation fails in {job.dtype}")
+                cost = self._checks[job.clause.check].cost
+                cases = [
+                    case
+                    for case in generated.build(subject, self.selection.seed, cost)
+                    if _speaks_of(job.clause, case, subject.dialect)
+                ]
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:
+            return job, errored(error)
+
+        def ask(case: Case) -> Verdict:
+            self.alive()
+            return self._guarded(Job(job.clause, GivenCase(case), job.dtype))[1]
+
+        found, verdict = search(cases, ask)
+        return (job if found is None else Job(job.clause, GivenCase(found), job.dtype)), verdict
+
     def _applicable(self, subject: BoundSubject, job: Job) -> Job:
         """The job with the first of its cases that the implementation takes."""
         for recipe in (job.recipe, *job.alternatives):
@@ -253,8 +339,14 @@ class Runner:
                 return candidate
         return job
 
+    def _case(self, job: Job) -> Case:
+        assert not isinstance(job.recipe, GeneratedCases)
+        return job.recipe.build(self.selection.seed, job.dtype)
+
     def _why_not(self, subject: BoundSubject, job: Job) -> str:
-        case = job.recipe.build(self.selection.seed, job.dtype)
+        case = self._case(job)
+        if isinstance(job.recipe, GivenCase) and not _speaks_of(job.clause, case, subject.dialect):
+            return "the clause does not say what the answer to this case is"
         reasons = (subject.supports(case, mode) for mode in self._checks[job.clause.check].needs)
         return next((reason for reason in reasons if reason), "")
 
@@ -262,7 +354,7 @@ class Runner:
         reason = self._why_not(subject, job)
         if reason:
             return Skipped(reason)
-        case = job.recipe.build(self.selection.seed, job.dtype)
+        case = self._case(job)
         try:
             return self._checks[job.clause.check].run(subject, case)
         except Unsupported as error:
@@ -287,6 +379,30 @@ class Runner:
             job, self.implementation.name, backend=self.backend.name, seed=self.selection.seed
         )
 
+    def _snippet(self, job: Job, verdict: Verdict) -> str:
+        """Python that shows the outcome of a given case again."""
+        if not isinstance(job.recipe, GivenCase) or isinstance(verdict, Passed | Skipped):
+            return ""
+        loss = repr(self.address) if self.address else "loss"
+        places = {"backend": self.backend.name, "clauses": job.clause.id}
+        if self.device != self.backend.devices()[0]:
+            places["device"] = self.device
+        arguments = [loss, *(f"{name}={value!r}" for name, value in places.items()), "cases=case"]
+        if self.implementation.dialect:
+            arguments.append(f"dialect={dict(self.implementation.dialect)!r}")
+        arguments.append(f"seed={self.selection.seed}")
+        lines = ["import gradcheck_suite as gs", ""]
+        if not self.address:
+            lines += [f"# loss: the function or gs.Implementation, {self.implementation.name}"]
+        lines += [
+            f"case = {as_python(job.recipe.case)}",
+            "run = gs.conformance(",
+            *(f"    {argument}," for argument in arguments),
+            ")",
+            "assert run.passed, run.failures[0].reason",
+        ]
+        return "\n".join(lines)
+
     def _deviation(self, job: Job, verdict: Verdict) -> str:
         if not isinstance(verdict, Failed | Inconclusive):
             return ""
@@ -295,6 +411,11 @@ class Runner:
                 link = f" ({deviation.link})" if deviation.link else ""
                 return deviation.reason + link
         return ""
+
+
+def _speaks_of(clause: Clause, case: Case, dialect: Dialect) -> bool:
+    """Whether a clause says what the answer to a case is that is not its own."""
+    return clause.domain is not None and clause.domain(case) and is_specified(case, dialect)
 
 
 class _Unclosable(io.StringIO):

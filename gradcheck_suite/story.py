@@ -68,13 +68,16 @@ def tell(
         lines.append(_line("but", but, width))
     if record.replay:
         lines.append(_replay(record.replay, width))
+    if record.snippet:
+        lines.append(_line("snippet", record.snippet, width))
     return "\n".join(lines)
 
 
 def _lines(record: Record) -> Iterator[tuple[str, str]]:
     verdict = record.verdict
     yield "clause", f"{record.statement}  ({record.level})"
-    yield "case", f"{record.case}   seed {record.seed}"
+    # What is behind the ~ is for machines: the replay line and the snippet hold the same.
+    yield "case", f"{record.case.partition('~')[0]}   seed {record.seed}"
     if record.dialect:
         yield "dialect", ", ".join(f"{name}={value}" for name, value in record.dialect.items())
     if record.reason:

@@ -1,16 +1,19 @@
-"""``gs.conformance``: judges one implementation against the specification."""
+"""``gs.conformance`` judges one implementation against the specification; ``gs.search`` beyond."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from gradcheck_suite import addresses, backends, provenance
+from gradcheck_suite.case import Case
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.implementation import Deviation, Implementation
 from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.property_search import GeneratedCases
 from gradcheck_suite.runner import (
     DEFAULT_SEED,
     DEFAULT_TIME_LIMIT,
@@ -18,9 +21,12 @@ from gradcheck_suite.runner import (
     Selection,
     stale_deviations,
 )
+from gradcheck_suite.specification.given_case import GivenCase
 from gradcheck_suite.supervisor import Supervisor
 
 Patterns = str | Sequence[str]
+Cases = str | Case | Sequence[str | Case]
+DEFAULT_EXAMPLES = 200
 
 
 def conformance(
@@ -31,7 +37,7 @@ def conformance(
     device: str = "",
     clauses: Patterns = "*",
     exclude: Patterns = (),
-    cases: Patterns = "*",
+    cases: Cases = "*",
     dialect: Mapping[str, str] | None = None,
     seed: int = DEFAULT_SEED,
     strict: bool = False,
@@ -62,7 +68,9 @@ def conformance(
         device: ``cpu``, ``cuda:0``; default the backend's first.
         clauses: patterns of clause ids, such as ``"gradient.*"``.
         exclude: patterns of clause ids to leave out; shown as skipped.
-        cases: patterns of case ids.
+        cases: patterns of case ids; or cases of your own, ``gs.Case.of(logits, targets, …)``,
+            which are asked of the clauses that speak of any case; ``"search-200"`` stands for
+            so many generated ones (see ``search``).
         dialect: choices where honest libraries differ, such as ``{"mean_index": "valid"}``.
         seed: seed of every case; each outcome carries it.
         strict: SHOULD clauses count.
@@ -85,7 +93,7 @@ def conformance(
     selection = Selection(
         clauses=_patterns(clauses),
         exclude=_patterns(exclude),
-        cases=_patterns(cases),
+        cases=_case_ids(cases),
         dtypes=_patterns(dtypes),
         quick=quick,
         seed=seed,
@@ -115,10 +123,52 @@ def conformance(
             backends.load(implementation.backend),
             selection=selection,
             replay=order.replay if address else None,
+            address=address,
             **place,
         )
         source = _InProcess(runner)
     return _collect(source, strict, fail_fast, selection, on_plan, on_record)
+
+
+def search(
+    loss: Implementation | Callable[..., Any] | str,
+    *,
+    examples: int = DEFAULT_EXAMPLES,
+    clauses: Patterns = "*",
+    seed: int = DEFAULT_SEED,
+    random: bool = False,
+    **options: Any,
+) -> Run:
+    """Looks beyond the curated cases: generated ones, and the smallest one that fails.
+
+    Hypothesis draws logits, targets and options of every size and family (``gs.strategies``);
+    each clause that speaks of any case (``Clause.domain``) is asked of those in its domain. A
+    failure is made small and told like any other, with a snippet of Python that shows it again.
+
+    Args:
+        loss: as for ``conformance``.
+        examples: how many cases are generated per dtype; a costly clause is asked of a share.
+        clauses: patterns of clause ids; those without a domain have nothing to ask.
+        seed: the same seed gives the same cases.
+        random: draws a seed, for a search that differs from run to run; the outcomes carry it.
+        **options: those of ``conformance``: backend, dtypes, device, dialect, jobs, isolate …
+
+    Returns:
+        A ``Run`` with one outcome per clause and dtype.
+
+    Raises:
+        UsageError: an argument does not make sense, or Hypothesis is not installed.
+        BackendUnavailable: the backend's framework is not installed or does not import.
+    """
+    if "cases" in options or "quick" in options:
+        raise UsageError("search: cases are generated here; use conformance for cases= or quick=")
+    return conformance(
+        loss,
+        clauses=clauses,
+        cases=GeneratedCases(examples).id,
+        seed=secrets.randbelow(2**31) if random else seed,
+        **options,
+    )
 
 
 class _InProcess:
@@ -191,6 +241,12 @@ def _collect(
 
 def _patterns(given: Patterns) -> tuple[str, ...]:
     return (given,) if isinstance(given, str) else tuple(given)
+
+
+def _case_ids(given: Cases) -> tuple[str, ...]:
+    """Patterns as they are; a case as the id that holds it."""
+    several = (given,) if isinstance(given, str | Case) else tuple(given)
+    return tuple(each if isinstance(each, str) else GivenCase.of(each).id for each in several)
 
 
 def _importable(loss: Implementation | Callable[..., Any] | str) -> str:

@@ -5,9 +5,10 @@ kills this one; the supervisor learns from the last line which case it was.
 
 Protocol: one JSON object on standard input, ``{"order": …, "share": [k, n], "done": […]}``: the
 worker runs the jobs k, k + n, k + 2n … that are not done. On what was standard output, one
-object per line: the ``greeting``, then ``{"start": i}`` and ``{"index": i, "record": …}`` for every
-job, then ``{"finished": true}``, or ``{"spent": true}`` where the device is unusable and another
-process must go on; or at the start ``{"refused": message}`` or ``{"broken": …}``.
+object per line: the ``greeting``, then ``{"start": i}`` (again before each case of a search) and
+``{"index": i, "record": …}`` for every job, then ``{"finished": true}``, or ``{"spent": true}`` where
+the device is unusable and another process must go on; or at the start ``{"refused": message}`` or
+``{"broken": …}``.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import json
 import os
 import sys
 from dataclasses import asdict
+from functools import partial
 from typing import Any, TextIO
 
 from gradcheck_suite import record_json
@@ -45,7 +47,8 @@ def main() -> int:
     for index in range(first, len(runner.jobs), step):
         if index in done:
             continue
-        _say(channel, {"start": index})
+        runner.alive = partial(_say, channel, {"start": index})
+        runner.alive()
         record = runner.judge(runner.jobs[index])
         _say(channel, {"index": index, "record": record_json.encode(record)})
         if not runner.backend.healthy():

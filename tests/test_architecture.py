@@ -28,8 +28,10 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"case", "discovery", "errors", "implementation", "layout", "outcome", "protocols"})
     | frozenset({"process_state", "provenance", "record_json", "story"}),
     frozenset({"display", "expectations", "numerics", "reports", "specification"}),
-    frozenset({"backends", "checks", "expectations_update", "implementations", "subject"}),
-    frozenset({"addresses", "engine", "runner", "specified"}),
+    frozenset({"backends", "checks", "implementations", "strategies", "subject"})
+    | frozenset({"expectations_update"}),
+    frozenset({"addresses", "engine", "property_search", "specified"}),
+    frozenset({"runner"}),
     frozenset({"orders"}),
     frozenset({"supervisor", "worker"}),
     frozenset({"suite"}),
@@ -40,7 +42,7 @@ FLOOR_OF = {room: floor for floor, rooms in enumerate(FLOORS) for room in rooms}
 
 # Whatever is neither ours, nor Python's, nor a core dependency of pyproject.toml is an optional
 # library: imported inside a function, in these rooms, so that nobody pays for what they do not use.
-OPTIONAL_LIBRARIES_IN = frozenset({"backends", "implementations"})
+OPTIONAL_LIBRARIES_IN = frozenset({"backends", "implementations", "property_search", "strategies"})
 
 # Rooms that may use less than the core dependencies, and the one that may use more.
 LIBRARIES_OF = {

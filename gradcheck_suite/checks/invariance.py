@@ -1,7 +1,8 @@
 """What must not change the value: another spelling of the target, a shift, a permutation."""
 
+from typing import Any
+
 import numpy as np
-import numpy.typing as npt
 
 from gradcheck_suite.case import Case, IndexArray
 from gradcheck_suite.checks.judgement import judge, worst_of
@@ -91,11 +92,14 @@ def permutation(subject: Subject, case: Case) -> Verdict:
 def permute(case: Case, rows: IndexArray, classes: IndexArray) -> Case:
     """The case with rows and classes in another order: logits, targets, weights, upstream."""
     options, upstream = case.options, case.upstream
-    changes: dict[str, npt.ArrayLike] = {"logits": case.logits[rows][:, classes]}
+    changes: dict[str, Any] = {"logits": case.logits[rows][:, classes]}
     if case.target_kind == "probabilities":
         changes["targets"] = case.targets[rows][:, classes]
     else:
         inverse = np.argsort(classes)
+        ignored = options.ignore_index
+        if ignored is not None and 0 <= ignored < case.classes:  # a class like the others
+            changes["ignore_index"] = int(inverse[ignored])
         valid = (case.targets >= 0) & (case.targets < case.classes)
         targets = np.where(valid, inverse[np.where(valid, case.targets, 0)], case.targets)
         changes["targets"] = targets[rows]

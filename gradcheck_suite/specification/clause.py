@@ -10,6 +10,7 @@ from typing import Literal
 
 from gradcheck_suite import discovery
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.specification.domain import Domain
 from gradcheck_suite.specification.recipe import Recipe
 
 Level = Literal["MUST", "SHOULD", "DECLARED"]
@@ -29,6 +30,8 @@ class Clause:
         origin: where the clause comes from: a derivation, a shipped bug.
         why: what went wrong in the world where it did not hold.
         choice: the dialect's choice it is held to; advice for who has not declared it.
+        domain: the cases beyond its own that it speaks of: there a search may ask it; None for
+            a clause that needs cases of a special make, or that others imply.
     """
 
     id: str
@@ -39,6 +42,7 @@ class Clause:
     origin: str = ""
     why: str = ""
     choice: str = ""
+    domain: Domain | None = None
 
     def level_for(self, declared: Mapping[str, str]) -> Level:
         """``SHOULD`` for a choice that indexing makes for who did not: advice until declared.

@@ -187,6 +187,7 @@ def cases(
         backends.load(implementation.backend),
         selection=order.selection,
         replay=order.replay if order.address else None,
+        address=order.address,
         **places,
     )
     counts = strict or settings.strict

@@ -1,5 +1,6 @@
 """Forward mode and second order, where an implementation offers them."""
 
+from gradcheck_suite.specification import domain
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.recipe import SEED_EXAMPLE, Recipe
 
@@ -19,6 +20,7 @@ CLAUSES = (
         check="jvp",
         origin="pytorch linear_cross_entropy: jvp = 0 when chunked",
         why="Forward mode has its own rule, written by hand, that no backward test runs.",
+        domain=domain.usual,
         cases=(*_PLAIN, SEED_EXAMPLE),
     ),
     Clause(
@@ -42,6 +44,7 @@ CLAUSES = (
         "constant vector is its null vector",
         check="hessian",
         why="Second order through a custom backward silently differentiates a constant.",
+        domain=domain.usual,
         cases=(*_PLAIN, Recipe(upstream="signed")),
     ),
     Clause(

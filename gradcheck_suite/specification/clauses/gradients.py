@@ -1,5 +1,6 @@
 """Gradients: the derivative of the loss in the logits, and in target probabilities."""
 
+from gradcheck_suite.specification import domain
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.recipe import SEED_EXAMPLE, Recipe
 
@@ -13,6 +14,7 @@ CLAUSES = (
         origin="seed: ∂L/∂f_i = p_i − t_i",
         why="Comparisons with a fixed absolute tolerance never check the off-target entries of "
         "a wide vocabulary: each of them is smaller than the tolerance.",
+        domain=domain.usual,
         cases=(
             Recipe(upstream="signed"),
             SEED_EXAMPLE,
@@ -122,6 +124,7 @@ CLAUSES = (
         check="target-gradient",
         origin="tensorflow#26495, Paddle",
         why="Distillation trains the teacher's side too; a silent zero there stops it.",
+        domain=domain.probabilities,
         cases=(
             Recipe(targets="probabilities", upstream="signed"),
             Recipe(targets="probabilities", reduction="mean"),
@@ -136,6 +139,7 @@ CLAUSES = (
         check="unnormalised",
         origin="meganeura#102, sklearn#24515",
         why="p − t is hard-wired in many backward kernels; mixup and label weights break it.",
+        domain=domain.unnormalised,
         cases=(
             Recipe(targets="unnormalised"),
             Recipe(targets="unnormalised", reduction="mean"),

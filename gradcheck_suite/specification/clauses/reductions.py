@@ -1,5 +1,6 @@
 """Reductions and batches: from rows to the number that is minimised."""
 
+from gradcheck_suite.specification import domain
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.recipe import Recipe
 
@@ -78,6 +79,7 @@ CLAUSES = (
         check="independence",
         why="A shift by the batch's maximum, a normalisation over the wrong axis, a kernel that "
         "reads its neighbour's lane.",
+        domain=domain.several_rows,
         cases=(
             Recipe(),
             Recipe(reduction="sum"),
@@ -95,6 +97,7 @@ CLAUSES = (
         check="concatenation",
         origin="transformers#34191, torchtune#1875",
         why="Gradient accumulation that averages means weighs a short batch like a long one.",
+        domain=domain.recombinable,
         cases=(
             Recipe(reduction="mean", ignored=1),
             Recipe(reduction="mean", weight=True, ignored=1),

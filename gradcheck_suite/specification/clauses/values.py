@@ -1,5 +1,6 @@
 """Values: what the loss is."""
 
+from gradcheck_suite.specification import domain
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.recipe import SEED_EXAMPLE, Recipe
 
@@ -13,6 +14,7 @@ CLAUSES = (
         origin="seed: L = −log p_3 = −f_3 + log V(f)",
         why="A loss that is wrong together with its gradient is consistent with itself: no "
         "gradient checker sees it (a clipped log, a float64 path computed in float32).",
+        domain=domain.usual,
         cases=(
             Recipe(),
             SEED_EXAMPLE,
@@ -72,6 +74,7 @@ CLAUSES = (
         check="one-hot-equals-index",
         origin="seed; pytorch#107680",
         why="Two code paths for one quantity: their denominators and weights drift apart.",
+        domain=domain.one_hot,
         cases=(
             Recipe(targets="one-hot"),
             Recipe(targets="one-hot", reduction="sum"),
@@ -87,6 +90,7 @@ CLAUSES = (
         check="shift-invariance",
         why="A maximum over the whole batch instead of the row passes at one offset and "
         "underflows at two.",
+        domain=domain.usual,
         cases=(
             Recipe(),
             Recipe(reduction="mean"),
@@ -101,6 +105,7 @@ CLAUSES = (
         "permutes the result",
         check="permutation",
         why="Block tails and off-by-one columns treat the last class or row differently.",
+        domain=domain.usual,
         cases=(
             Recipe(),
             Recipe(reduction="mean"),
