@@ -6,9 +6,9 @@ kills this one; the supervisor learns from the last line which case it was.
 Protocol: one JSON object on standard input, ``{"order": …, "share": [k, n], "done": […]}``: the
 worker runs the jobs k, k + n, k + 2n … that are not done. On what was standard output, one
 object per line: the ``greeting``, then ``{"start": i}`` (again before each case of a search) and
-``{"index": i, "record": …}`` for every job, then ``{"finished": true}``, or ``{"spent": true}`` where
-the device is unusable and another process must go on; or at the start ``{"refused": message}`` or
-``{"broken": …}``.
+``{"index": i, "record": …}`` for every job, then ``{"finished": true}``, or ``{"spent": true}``
+where the device is unusable and another process must go on; or at the start
+``{"refused": message}`` or ``{"broken": …}``.
 """
 
 from __future__ import annotations

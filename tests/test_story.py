@@ -191,3 +191,17 @@ def test_numbers_that_are_none_are_told() -> None:
 
 def test_versions_come_from_where_it_ran() -> None:
     assert "[torch 1.0, cuda:0, float32]" in tell(FAILURE, versions={"torch": "1.0"})
+
+
+def test_a_snippet_is_told_as_it_is_written() -> None:
+    record = replace(FAILURE, snippet="case = gs.Case.of(\n    logits=[[0.0]],\n)")
+
+    assert "  snippet  case = gs.Case.of(\n               logits=[[0.0]],\n           )" in tell(
+        record
+    )
+
+
+def test_what_an_id_holds_for_machines_is_not_told_as_the_case() -> None:
+    record = replace(FAILURE, case="rows1-classes2-none~eNqrVs")
+
+    assert "  case     rows1-classes2-none   seed" in tell(record)
