@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
+
+import numpy as np
 
 from gradcheck_suite.engine import (
     behaviour,
@@ -18,7 +21,7 @@ from gradcheck_suite.engine import teeth as self_test
 from gradcheck_suite.engine.result import Outcome, Result
 from gradcheck_suite.engine.session import Session
 from gradcheck_suite.errors import GradientError, UsageError
-from gradcheck_suite.outcome import Passed
+from gradcheck_suite.outcome import Inconclusive, Passed, Skipped
 
 CHECKS: Mapping[str, Callable[[Session], Outcome]] = {
     "form": behaviour.form,
@@ -39,6 +42,9 @@ CHECKS: Mapping[str, Callable[[Session], Outcome]] = {
 """Every check by name, in the order in which they run; purity last, when all has run."""
 ON_REQUEST = ("compiled", "batched", "taylor", "complex_step")
 DEFAULT_CHECKS = tuple(name for name in CHECKS if name not in ON_REQUEST)
+
+NOT_OF_NUMBERS = ("form", "reverse", "purity")
+"""Checks that say something even where values or gradients are not finite."""
 
 
 def gradcheck(
@@ -98,7 +104,7 @@ def gradcheck(
         warnings.simplefilter("ignore")
         built = problem.build(function, primals, gradient=gradient, scope=stack)
         session = Session(built, seed, directions, localise=localise)
-        outcomes = tuple(CHECKS[name](session) for name in chosen)
+        outcomes = tuple(_judged(session, name, "reverse" in chosen) for name in chosen)
         return Result(
             function=built.title,
             primals=tuple(str(leaf) for leaf in built.leaves),
@@ -141,6 +147,27 @@ def _chosen(checks: tuple[str, ...] | str, also: tuple[str, ...]) -> tuple[str, 
             f"{', '.join(CHECKS)}"
         )
     return tuple(name for name in CHECKS if name in wanted)
+
+
+def _judged(session: Session, name: str, said: bool) -> Outcome:
+    """A check's outcome; none where its numbers are not finite, which ``reverse`` has said."""
+    reason = "" if name in NOT_OF_NUMBERS else _not_finite(session, name)
+    if not reason:
+        return CHECKS[name](session)
+    return Outcome(name, Skipped(reason) if said else Inconclusive(reason))
+
+
+def _not_finite(session: Session, name: str) -> str:
+    if not all(np.isfinite(value).all() for value in session.problem.values):
+        return "not judged: the function's value is not finite at the primals"
+    if name == "forward":
+        return ""
+    names = [
+        leaf.name
+        for leaf, size in zip(session.problem.leaves, session.gradient_norms, strict=True)
+        if not math.isfinite(size)
+    ]
+    return f"not judged: the gradient of {', '.join(names)} is not finite" if names else ""
 
 
 def _notes(session: Session, outcomes: tuple[Outcome, ...]) -> tuple[str, ...]:

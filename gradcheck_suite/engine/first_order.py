@@ -11,7 +11,7 @@ import numpy as np
 
 from gradcheck_suite.engine import line, localisation
 from gradcheck_suite.engine.decision import decide
-from gradcheck_suite.engine.evidence import Probe, Question
+from gradcheck_suite.engine.evidence import Finding, Probe, Question
 from gradcheck_suite.engine.line import Tangent
 from gradcheck_suite.engine.result import Outcome, judged
 from gradcheck_suite.engine.session import Session
@@ -62,6 +62,8 @@ def forward(session: Session) -> Outcome:
     def ask(number: int) -> Question:
         tangent = session.tangent(number)
         base = push(problem.primals, tangent)
+        if not math.isfinite(base):
+            raise _NotFinite(base)
         norm = session.scaled_norm(tangent)
         norm = norm if math.isfinite(norm) and norm > 0.0 else abs(base)
         return _question(session, tangent, base, norm, lambda at: push(at, tangent))
@@ -70,9 +72,24 @@ def forward(session: Session) -> Outcome:
         _, verdict = decide(session, ask, "⟨u, J v⟩ − finite difference")
     except Unsupported as reason:
         return Outcome("forward", Skipped(str(reason)))
+    except _NotFinite as found:
+        return Outcome("forward", _forward_not_finite(session, found), session.evaluations - before)
     if isinstance(verdict, Inconclusive) and verdict.reason.startswith("kink"):
         verdict = _resampled(session, verdict, forward)
     return Outcome("forward", verdict, session.evaluations - before)
+
+
+class _NotFinite(Exception):
+    """Forward mode gave NaN or infinity."""
+
+
+def _forward_not_finite(session: Session, found: _NotFinite) -> Verdict:
+    """Wrong, where the reverse check has seen that there is a derivative."""
+    probes = session.reverse_probes
+    if not probes or any(probe.finding is not Finding.AGREES for probe in probes):
+        return Inconclusive(f"not finite: forward mode gives {found}")
+    sides = (("got", str(found)), ("finite difference", f"{probes[0].derivative:.9g}"))
+    return Failed("forward mode gives no number where the function has a derivative", sides=sides)
 
 
 def pair(session: Session) -> Outcome:
@@ -162,6 +179,7 @@ def _question(
         magnitude=session.magnitude,
         step=tangent.step,
         underflow=session.underflow(tangent),
+        grain=session.grain(tangent),
         spread=lambda: session.spread(analytic, base),
         again=lambda: session.value_again,
     )

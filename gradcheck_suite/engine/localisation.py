@@ -154,6 +154,7 @@ def _leaf_question(session: Session, tangent: Tangent) -> Question:
         session.magnitude,
         tangent.step,
         session.underflow(tangent),
+        session.grain(tangent),
         lambda: session.spread(analytic, base),
     )
 

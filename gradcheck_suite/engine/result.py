@@ -123,7 +123,7 @@ def judged(inequality: Inequality, failure: Failed, note: str = "") -> Verdict:
     if inequality.holds:
         return Passed(inequality, note=note)
     if not (math.isfinite(inequality.error) and math.isfinite(inequality.tolerance)):
-        return Inconclusive("not finite: there are no numbers to compare", inequality)
+        return Inconclusive("not finite: there are no numbers to compare")
     return replace(failure, inequality=inequality)
 
 

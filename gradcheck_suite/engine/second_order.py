@@ -14,7 +14,7 @@ from gradcheck_suite.engine.result import Outcome, judged
 from gradcheck_suite.engine.session import Session
 from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.numerics.pairing import SPREAD_SAFETY, rounding_spread
-from gradcheck_suite.outcome import Failed, Inequality, Passed, Skipped, Verdict
+from gradcheck_suite.outcome import Failed, Inconclusive, Inequality, Passed, Skipped, Verdict
 
 GRADIENT_ROUNDINGS = 8.0
 
@@ -41,7 +41,14 @@ def second(session: Session) -> Outcome:
             verdict = symmetric if isinstance(symmetric, Failed) else verdict
     except Unsupported as reason:
         return Outcome("second", Skipped(str(reason)))
+    except _NotFinite as found:
+        undecided = Inconclusive(f"not finite: the Hessian-vector product gives {found}")
+        return Outcome("second", undecided, session.evaluations - before)
     return Outcome("second", verdict, session.evaluations - before)
+
+
+class _NotFinite(Exception):
+    """The Hessian-vector product gave NaN or infinity."""
 
 
 def product(session: Session, primals: Any, v: Tangent, w: Tangent) -> tuple[float, float]:
@@ -58,6 +65,8 @@ def _question(session: Session, number: int) -> Question:
     problem, backend = session.problem, session.problem.backend
     v, w = session.tangent(number), line.draw(problem, session.seed, 10, number)
     base, size = product(session, problem.primals, v, w)
+    if not math.isfinite(base):
+        raise _NotFinite(base)
 
     def projected(h: float) -> float:
         session.evaluations += 1
@@ -73,6 +82,7 @@ def _question(session: Session, number: int) -> Question:
         magnitude=GRADIENT_ROUNDINGS * session.scaled_norm(w),
         step=v.step,
         underflow=session.underflow(w),
+        grain=session.grain(v),
         spread=lambda: session.spread(lambda at: product(session, at, v, w)[0], base),
     )
 

@@ -14,7 +14,7 @@ from gradcheck_suite.engine.evidence import Probe
 from gradcheck_suite.engine.line import Tangent
 from gradcheck_suite.engine.problem import Gradients, Problem
 from gradcheck_suite.engine.result import Outcome
-from gradcheck_suite.numerics.directions import generator
+from gradcheck_suite.numerics.directions import generator, spacing
 from gradcheck_suite.numerics.finite_difference import promised_resolution
 from gradcheck_suite.numerics.pairing import perturbed, rounding_spread
 from gradcheck_suite.protocols import Arrays
@@ -177,6 +177,19 @@ class Session:
             for scale, leaf in zip(tangent.scales, self.problem.leaves, strict=True)
         ]
         return tiny * math.hypot(*parts)
+
+    def grain(self, tangent: Tangent) -> float:
+        """The step at which a typical element of v moves the largest primal by one unit.
+
+        Finer steps reach no primal of that size as they were meant.
+        """
+        return max(
+            spacing(leaf.largest, leaf.real_dtype) / scale
+            for scale, leaf, v in zip(
+                tangent.scales, self.problem.leaves, tangent.arrays, strict=True
+            )
+            if v is not None
+        )
 
     def slice(self, tangent: Tangent) -> Callable[[float], float]:
         """h ↦ ⟨u, f(x + h·v)⟩."""

@@ -37,6 +37,8 @@ SMOOTHNESS_FLOOR = 2.0**-10
 of the third derivative (x + x⁵ at 0) must not make the estimate blind."""
 PROMISED_RESOLUTION = {"float64": 1e-4, "float32": 1e-2, "float16": 1e-1, "bfloat16": 1e-1}
 MISS_PROBABILITY = 1e-6
+STEEPEST_CUSP = 4.5
+"""One-sided slopes of √|x| grow by 4 from one step to a sixteenth of it."""
 NOISE_SAFETY = 6.0
 """Measured noise is a standard deviation from few samples; this many of them are allowed."""
 
@@ -207,7 +209,9 @@ def one_sided_slopes(
     order lower plus rounding. A kink is where both steps show slopes that disagree beyond
     twice the errors, by an amount that does not shrink with the step: the difference of a
     smooth function's one-sided slopes shrinks like h³, and noise does not survive its own
-    rounding estimate. Twelve evaluations.
+    rounding estimate. Each side must be smooth by itself: its slope stays where it is, or
+    grows as a cusp's does (four times for √|x|), and is not drawn anew at each step as that
+    of an oscillation too fast for both. Twelve evaluations.
     """
     at_zero = np.asarray(value, dtype=np.float64)
     coarse = _slopes(function, at_zero, step, machine_epsilon)
@@ -216,6 +220,10 @@ def one_sided_slopes(
         jumps = [np.abs(right - left) for left, right, _, _ in (coarse, fine)]
         margins = [2.0 * (wrong + error) for _, _, wrong, error in (coarse, fine)]
         kink = (jumps[0] > margins[0]) & (jumps[1] > margins[1]) & (jumps[1] > 0.5 * jumps[0])
+        for far, near in zip(coarse[:2], fine[:2], strict=True):
+            stays = np.abs(near - far) <= 0.5 * jumps[1]
+            growth = np.divide(near, far, out=np.zeros_like(near), where=far != 0.0)
+            kink &= stays | ((growth >= 1.0) & (growth <= STEEPEST_CUSP))
     left, right, left_error, right_error = fine
     return Slopes(left, right, left_error, right_error, step / 16.0, np.asarray(kink), 12)
 
