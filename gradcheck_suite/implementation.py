@@ -58,8 +58,10 @@ class Implementation:
         targets: kinds of targets it takes: ``"index"``, ``"probabilities"``.
         dtypes: dtypes it is judged in by default; ``None`` means float64 and float32.
         orders: derivatives it offers: any of ``"reverse"``, ``"forward"``, ``"second"``.
-        ranks: ranks of logits it takes beside 2 (recorded; no clause judges them yet).
-        class_axis: axis of the classes for ranks other than 2 (likewise).
+        ranks: ranks of logits it takes, e.g. ``(1, 2, 3)``: (C,), (N, C), (N, C, d). Never found
+            by trying: a 2-D function answers K-D logits with a wrong number.
+        class_axis: axis of the classes in logits of rank 3 and above: 1 for (N, C, d…), −1
+            for (N, d…, C).
         dialect: choices where honest libraries differ (see ``gradcheck-suite list dialects``).
         factory: called with the options, returns the callable that takes (logits,
             targets): for losses whose options are given at construction.

@@ -39,6 +39,7 @@ class Backend(Protocol):
     distribution: str
     modes: frozenset[str]  # of "reverse", "forward", "second", "compiled", "batched"
     layouts: frozenset[str]  # of the names in layout.py: how its arrays can lie in memory
+    compiles_shapes: bool  # whether every new shape costs a compilation
 
     def version(self) -> str: ...
 
@@ -196,6 +197,12 @@ class Subject(Protocol):
     def accumulation(self) -> str:
         """The dtype that it computes in."""
 
+    def healthy(self) -> bool:
+        """Whether the device can go on computing: not after a device-side assert."""
+
+    def takes(self, keyword: str) -> bool:
+        """Whether it has an option, or ``reduction``, by its signature."""
+
     def declares(self, choice: str) -> bool:
         """Whether the implementation itself declares a choice of the dialect."""
 
@@ -224,6 +231,9 @@ class Subject(Protocol):
 
     def described(self, case: Case) -> Mapping[str, ArrayDescription]:
         """What came back for the ``value`` and for the gradient in the ``logits``."""
+
+    def unheld_value(self, case: Case) -> npt.NDArray[Any]:
+        """The loss as it comes, held to no shape; an array of objects if it is no number."""
 
     def state_changes(self, case: Case) -> Mapping[str, tuple[Any, Any]]:
         """Process-wide settings that a call changes: name → (before, after)."""

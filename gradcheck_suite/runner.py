@@ -344,11 +344,20 @@ class Runner:
         return job.recipe.build(self.selection.seed, job.dtype)
 
     def _why_not(self, subject: BoundSubject, job: Job) -> str:
+        if self._is_spared(job):
+            return f"asked in another dtype alone: {self.backend.name} compiles every shape anew"
         case = self._case(job)
         if isinstance(job.recipe, GivenCase) and not _speaks_of(job.clause, case, subject.dialect):
             return "the clause does not say what the answer to this case is"
         reasons = (subject.supports(case, mode) for mode in self._checks[job.clause.check].needs)
         return next((reason for reason in reasons if reason), "")
+
+    def _is_spared(self, job: Job) -> bool:
+        """Whether it would be one of many shapes, compiled once more for a second dtype."""
+        if not (job.clause.many_shapes and self.backend.compiles_shapes):
+            return False
+        again = job.dtype != self.jobs[0].dtype  # a plan starts with its first dtype
+        return again and job.recipe != job.clause.cases[0]
 
     def _verdict(self, subject: BoundSubject, job: Job) -> Verdict:
         reason = self._why_not(subject, job)

@@ -32,6 +32,7 @@ class JaxBackend:
     distribution = "jax"
     modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
     layouts = frozenset({"contiguous"})
+    compiles_shapes = True
 
     def __init__(self) -> None:
         import jax

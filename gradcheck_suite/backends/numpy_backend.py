@@ -33,6 +33,7 @@ class NumPyBackend:
     distribution = "numpy"
     modes: frozenset[str] = frozenset()
     layouts = frozenset(LAYOUTS)
+    compiles_shapes = False
 
     def version(self) -> str:
         return metadata.version("numpy")

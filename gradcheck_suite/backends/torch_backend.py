@@ -33,6 +33,7 @@ class TorchBackend:
     distribution = "torch"
     modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
     layouts = frozenset(LAYOUTS) - {"reversed"}
+    compiles_shapes = False
 
     def __init__(self) -> None:
         import torch

@@ -8,11 +8,20 @@ from gradcheck_suite.implementation import Deviation, Implementation
 
 _WRAPS = Deviation(
     "reject.target-range",
-    reason="a class index of −1 counts from the end, as everywhere in JAX's indexing",
+    reason="a class index of −1 counts from the end, as everywhere in JAX's indexing; one past "
+    "the end gives NaN, and a gradient of 0",
 )
 _ONE_HOT_ZERO = Deviation(
     "reject.target-range",
     reason="jax.nn.one_hot gives a row of zeros for an index that is no class: value 0",
+)
+_BROADCASTS = Deviation(
+    "reject.shape",
+    reason="whatever has two axes is taken for probabilities, and broadcast against the logits",
+)
+_COMPARES = Deviation(
+    "reject.dtype",
+    reason="jax.nn.one_hot compares: an index that is no integer gives a row of zeros, value 0",
 )
 _ZERO_TIMES_INFINITY = Deviation(
     "value.zero-times-log-zero",
@@ -53,6 +62,8 @@ def log_softmax_gather_jit(logits: Any, targets: Any, *, reduction: str = "mean"
 def _reduced(rows: Any, reduction: str) -> Any:
     if reduction == "none":
         return rows
+    if reduction not in ("sum", "mean"):
+        raise ValueError(f"reduction: {reduction!r} is unknown; use 'none', 'sum' or 'mean'")
     return rows.sum() if reduction == "sum" else rows.mean()
 
 
@@ -80,7 +91,7 @@ IMPLEMENTATIONS = (
         one_hot,
         backend="jax",
         targets=("index", "probabilities"),
-        deviations=(_ONE_HOT_ZERO, _ZERO_TIMES_INFINITY),
+        deviations=(_ONE_HOT_ZERO, _BROADCASTS, _COMPARES, _ZERO_TIMES_INFINITY),
         requires=("jax",),
         description="−Σ one_hot(c)·jax.nn.log_softmax(f)",
     ),

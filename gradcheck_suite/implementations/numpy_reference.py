@@ -37,9 +37,14 @@ def softmax_nll(
 
     Raises:
         IndexError: a class index is neither in [0, C) nor ``ignore_index``.
-        ValueError: an unknown reduction.
+        ValueError: targets of another shape, or an unknown reduction.
     """
     rows, classes = logits.shape
+    if targets.shape not in ((rows,), (rows, classes)):
+        raise ValueError(
+            f"targets: shape {targets.shape} for logits {logits.shape}; give class indices "
+            f"({rows},) or probabilities ({rows}, {classes})"
+        )
     dtype = logits.dtype
     valid = np.ones(rows, bool) if targets.ndim == 2 else targets != ignore_index
     # An ignored row reaches nothing, whatever it holds: it is replaced before anything is computed.

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from gradcheck_suite.implementation import Deviation, Implementation
 
+_BROADCASTS = Deviation(
+    "reject.shape",
+    reason="labels are broadcast against the logits: one row of them serves every row",
+)
 _OUT_OF_RANGE = Deviation(
     "reject.target-range",
     reason="an out-of-range label gives NaN with a finite gradient, and −1 wraps to the last class",
@@ -16,6 +20,7 @@ IMPLEMENTATIONS = (
         "optax:softmax_cross_entropy",
         backend="jax",
         reductions=("none",),
+        ranks=(1, 2, 3),
         targets=("probabilities",),
         options=(),
         deviations=(
@@ -24,6 +29,7 @@ IMPLEMENTATIONS = (
                 reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
                 link="google-deepmind/optax#896",
             ),
+            _BROADCASTS,
         ),
         requires=("optax",),
         description="optax.softmax_cross_entropy",
@@ -33,8 +39,10 @@ IMPLEMENTATIONS = (
         "optax:safe_softmax_cross_entropy",
         backend="jax",
         reductions=("none",),
+        ranks=(1, 2, 3),
         targets=("probabilities",),
         options=(),
+        deviations=(_BROADCASTS,),
         requires=("optax",),
         description="optax.safe_softmax_cross_entropy",
     ),
@@ -43,6 +51,7 @@ IMPLEMENTATIONS = (
         "optax:softmax_cross_entropy_with_integer_labels",
         backend="jax",
         reductions=("none",),
+        ranks=(1, 2, 3),
         targets=("index",),
         options=(),
         dialect={"out_of_range": "nan"},

@@ -14,6 +14,10 @@ def log_softmax_nll(logits: Any, targets: Any, *, reduction: str = "mean") -> tu
     from scipy.special import log_softmax, softmax
 
     rows, classes = logits.shape
+    if targets.shape not in ((rows,), (rows, classes)):
+        raise ValueError(f"targets: shape {targets.shape} does not fit logits {logits.shape}")
+    if reduction not in ("none", "sum", "mean"):
+        raise ValueError(f"reduction: {reduction!r} is unknown; use 'none', 'sum' or 'mean'")
     if targets.ndim == 1:
         if np.any((targets < 0) | (targets >= classes)):
             raise IndexError(f"targets: class indices must lie in [0, {classes})")

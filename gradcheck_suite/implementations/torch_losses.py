@@ -43,6 +43,8 @@ IMPLEMENTATIONS = (
         "torch-cross-entropy",
         "torch.nn.functional:cross_entropy",
         backend="torch",
+        ranks=(1, 2, 3, 4),
+        class_axis=1,
         dialect={"out_of_range": "raise"},
         deviations=(_ZERO_TIMES_INFINITY, _LEAKS),
         requires=("torch",),

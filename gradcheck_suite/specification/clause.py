@@ -32,6 +32,8 @@ class Clause:
         choice: the dialect's choice it is held to; advice for who has not declared it.
         domain: the cases beyond its own that it speaks of: there a search may ask it; None for
             a clause that needs cases of a special make, or that others imply.
+        many_shapes: nearly every case has a shape of its own. Where each of them has to be
+            compiled, only the first is asked again in another dtype.
     """
 
     id: str
@@ -43,6 +45,7 @@ class Clause:
     why: str = ""
     choice: str = ""
     domain: Domain | None = None
+    many_shapes: bool = False
 
     def level_for(self, declared: Mapping[str, str]) -> Level:
         """``SHOULD`` for a choice that indexing makes for who did not: advice until declared.

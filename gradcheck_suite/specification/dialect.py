@@ -56,6 +56,10 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "declared-clip": "a class index outside [0, C) is answered as the nearest class: a "
             "limitation, shown as declared and never as passed",
         },
+        "result_dtype": {
+            "logits": "value and gradient have the dtype of the logits",
+            "promoted": "value and gradient have the dtype of the logits or a wider one",
+        },
     }
 )
 
@@ -77,6 +81,7 @@ class Dialect:
     unnormalised_targets: str = "scaled"
     class_weights: str = "constant"
     out_of_range: str = "raise"
+    result_dtype: str = "logits"
 
     def __post_init__(self) -> None:
         for choice in fields(self):
@@ -110,7 +115,8 @@ class Dialect:
         }
 
 
-#: What a backend cannot follow of PyTorch's choices: traced code cannot raise on a value.
+#: What a backend cannot follow of PyTorch's choices: traced code cannot raise on a value, and
+#: NumPy promotes to float64 whatever meets np.eye(C), a mean's np.float64 or a list.
 BACKEND_DEFAULTS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {"jax": {"out_of_range": "nan"}}
+    {"jax": {"out_of_range": "nan"}, "numpy": {"result_dtype": "promoted"}}
 )

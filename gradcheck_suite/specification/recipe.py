@@ -24,6 +24,7 @@ from gradcheck_suite.specification.logits import LOGITS, Draw, TargetArray
 Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
 Upstream = Literal["one", "signed", "three", "negative", "zero"]
 ZeroWeights = Literal["none", "last-class", "targets"]
+Outside = Literal["", "next", "past"]
 _PROBABILITY_GRAIN = 64
 
 
@@ -47,6 +48,7 @@ class Recipe:
         upstream: ``one``; ``signed`` (random, per row under ``none``); ``three`` …
         layout: of the logits in memory; where it repeats one row, every row is that one.
         beside: of targets, class weights and upstream, likewise.
+        outside: the last row's index is no class: C (``next``) or C + 1 (``past``).
         batch: shape that the rows are given in, for ranks other than 2; sets ``rows``.
         name: replaces the id read off the fields.
     """
@@ -66,6 +68,7 @@ class Recipe:
     layout: LayoutName = "contiguous"
     beside: LayoutName = "contiguous"
     batch: tuple[int, ...] | None = None
+    outside: Outside = ""
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -102,6 +105,8 @@ class Recipe:
             parts.append(f"beside-{self.beside}")
         if self.batch is not None:
             parts.append(f"rank{len(self.batch) + 1}")
+        if self.outside:
+            parts.append(f"outside-{self.outside}")
         return "-".join(parts)
 
     def build(self, seed: int, dtype: str) -> Case:
@@ -147,6 +152,8 @@ class Recipe:
         index = rng.permutation((first + np.arange(self.rows)) % self.classes).astype(np.int64)
         if self.targets == "index":
             index[rng.permutation(self.rows)[: self.ignored]] = self.ignore_index
+            if self.outside:
+                index[-1] = self.classes + (self.outside == "past")
             return index
         if self.targets == "one-hot":
             return np.eye(self.classes)[index]

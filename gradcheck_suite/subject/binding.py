@@ -178,7 +178,23 @@ def validate(implementation: Implementation, backend: Backend) -> Dialect:
                 raise UsageError(
                     f"Implementation({argument}=): {given!r} is unknown; use {', '.join(values)}"
                 )
+    _validate_ranks(implementation)
     return Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name))
+
+
+def _validate_ranks(implementation: Implementation) -> None:
+    ranks, axis = implementation.ranks, implementation.class_axis
+    if 2 not in ranks or min(ranks) < 1:
+        raise UsageError(
+            f"Implementation(ranks=): {ranks!r}; give ranks of 1 and above, with 2 among them, "
+            "such as (1, 2, 3)"
+        )
+    deep = [rank for rank in ranks if rank > 2]
+    if any(not -rank <= axis < rank for rank in deep):
+        raise UsageError(
+            f"Implementation(class_axis=): {axis} is no axis of logits of rank {min(deep)}; "
+            "use 1 for (N, C, d…) or -1 for (N, d…, C)"
+        )
 
 
 def _shape(value: object) -> tuple[int, ...]:

@@ -216,6 +216,16 @@ class BoundSubject:
                 return found
             return {**found, **self.gradients(case).described}
 
+    def healthy(self) -> bool:
+        """Whether the device can go on computing."""
+        return self.backend.healthy()
+
+    def unheld_value(self, case: Case) -> npt.NDArray[Any]:
+        """The loss as it comes, held to no shape: what questions outside the contract get."""
+        with self.backend.precision(case.dtype):
+            answer: npt.NDArray[Any] = capabilities.number_of(self, case)
+            return answer
+
     def state_changes(self, case: Case) -> dict[str, tuple[Any, Any]]:
         """Process-wide settings that forward and backward change: name → (before, after).
 

@@ -29,9 +29,9 @@ def why_not(subject: BoundSubject, case: Case, mode: str) -> str:
             ``forward`` or ``second``.
     """
     return (
-        _by_declaration(subject, case)
+        _by_layout(subject, case)
+        or _by_declaration(subject, case)
         or _by_signature(subject, case)
-        or _by_layout(subject, case)
         or _by_mode(subject, mode)
         or _by_trying(subject, case, mode)
     )
@@ -45,7 +45,8 @@ def reads_targets(subject: BoundSubject, case: Case) -> bool:
     argmax of one-hot rows does the same to class indices. That is no support.
     """
     first, second = _two_targets(case)
-    answers = [_number(subject, case.with_(targets=targets)) for targets in (first, second)]
+    case = case.with_(beside="contiguous")  # an expanded layout has one row only
+    answers = [number_of(subject, case.with_(targets=targets)) for targets in (first, second)]
     return not np.array_equal(answers[0], answers[1], equal_nan=True)
 
 
@@ -66,7 +67,7 @@ def _by_declaration(subject: BoundSubject, case: Case) -> str:
 def _by_layout(subject: BoundSubject, case: Case) -> str:
     for layout in (case.layout, case.beside):
         if layout not in subject.backend.layouts:
-            return f"arrays of {subject.backend.name} cannot lie in memory {layout}"
+            return f"an array of {subject.backend.name} is never {layout} in memory"
     return ""
 
 
@@ -176,7 +177,7 @@ def _two_targets(case: Case) -> tuple[Any, Any]:
     return shares, np.roll(shares, 1, axis=1)
 
 
-def _number(subject: BoundSubject, case: Case) -> Any:
+def number_of(subject: BoundSubject, case: Case) -> Any:
     """The loss in an answer as NumPy has it, whatever its shape."""
     result = subject.answer(case)
     if subject.implementation.value is not None:

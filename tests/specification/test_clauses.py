@@ -82,7 +82,19 @@ FAMILIES = {
     ),
     "options": ("combined",),
     "purity": ("global-state",),
-    "reject": ("target-range",),
+    "layout": (
+        "strided",
+        "targets-strided",
+        "sizes",
+        "rank",
+        "dtypes",
+    ),
+    "reject": (
+        "target-range",
+        "shape",
+        "dtype",
+        "reduction",
+    ),
 }
 PUBLISHED = [f"{family}.{name}" for family, names in FAMILIES.items() for name in names]
 
@@ -194,7 +206,8 @@ def test_probabilities_are_what_their_name_says(recipe: Recipe) -> None:
         ignored = case.targets == case.options.ignore_index
         in_range = 0 <= recipe.ignore_index < recipe.classes  # other rows may have that class
         assert ignored.sum() >= recipe.ignored if in_range else ignored.sum() == recipe.ignored
-        assert np.all(ignored | ((case.targets >= 0) & (case.targets < recipe.classes)))
+        known = (case.targets >= 0) & (case.targets < recipe.classes)
+        assert np.sum(~(ignored | known)) == bool(recipe.outside)
     elif recipe.targets == "unnormalised":
         assert not np.any(case.targets.sum(axis=1) == 1)
     else:

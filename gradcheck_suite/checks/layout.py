@@ -1,0 +1,220 @@
+"""Layout: the same numbers in another place, another size, another rank; the same dtype back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.checks.gradient import reduction
+from gradcheck_suite.checks.judgement import judge, worst_of
+from gradcheck_suite.checks.offering import offered
+from gradcheck_suite.checks.yardstick import Yardstick
+from gradcheck_suite.layout import LAYOUTS, np_expand
+from gradcheck_suite.numerics.tolerance import Bound
+from gradcheck_suite.outcome import Failed, Passed, Skipped, Verdict
+from gradcheck_suite.protocols import ArrayDescription, Check, Subject
+
+#: Digits of the significand: a dtype holds all that one with fewer does.
+_DIGITS = {"bfloat16": 8, "float16": 11, "float32": 24, "float64": 53, "float128": 64}
+_HALF = ("bfloat16", "float16")
+
+
+def strided(subject: Subject, case: Case) -> Verdict:
+    """Value and gradients at strided arrays against those at contiguous copies, within 2 bounds.
+
+    The strided logits are the leaf that is differentiated, and then a view of a buffer that is:
+    what reaches the buffer between the logits must be exactly 0.
+    """
+    asked = offered(subject, case)
+    if isinstance(asked, Skipped):
+        return asked
+    plain = asked.with_(layout="contiguous", beside="contiguous")
+    yardstick = Yardstick.of(subject, plain)
+    names = (_words(case), "contiguous")
+    got = subject.value(asked)
+    verdicts = [
+        judge(
+            "value",
+            got,
+            subject.value(plain),
+            yardstick.value_bound * 2.0,
+            names=names,
+            against_itself=True,
+        )
+    ]
+    if isinstance(verdicts[0], Failed):
+        return _explained(verdicts[0], subject, asked, got)
+    if subject.supports(asked, "gradient"):
+        return verdicts[0]
+    in_targets = asked.target_kind == "probabilities"
+    gradients = subject.gradients(asked, targets=in_targets)
+    expected = subject.gradients(plain, targets=in_targets)
+    in_logits = judge(
+        "gradient",
+        gradients.logits,
+        expected.logits,
+        yardstick.gradient_bound * 2.0,
+        names=names,
+        against_itself=True,
+    )
+    if isinstance(in_logits, Failed):
+        return _explained(in_logits, subject, asked, gradients.logits)
+    verdicts.append(in_logits)
+    if gradients.targets is not None and expected.targets is not None:
+        verdicts.append(
+            judge(
+                "gradient in the targets",
+                gradients.targets,
+                expected.targets,
+                yardstick.target_gradient_bound * 2.0,
+                names=names,
+                against_itself=True,
+            )
+        )
+    if subject.gradient_kind == "autodiff" and asked.layout != "contiguous":
+        verdicts.append(_in_buffer(subject, asked, expected.logits, yardstick))
+    return worst_of(verdicts)
+
+
+def _in_buffer(subject: Subject, case: Case, expected: FloatArray, yardstick: Yardstick) -> Verdict:
+    """The gradient in the buffer behind the logits: theirs at their places, 0 between them."""
+    layout, got = LAYOUTS[case.layout], subject.buffer_gradient(case)
+    stray = np.argwhere(layout.between(case.logits.shape) & (got != 0.0))
+    if stray.size:
+        place = tuple(int(part) for part in stray[0])
+        return Failed(
+            "a gradient reaches what lies between the logits in their buffer",
+            at=f"entry {place} of the buffer {got.shape}",
+            sides=(("got", f"{got[place]:.6g}"), ("specified", "0")),
+        )
+    bound = yardstick.gradient_bound * 2.0
+    if case.layout == "expanded":
+        # One row received every row's gradient: the framework added N numbers up.
+        seen, bound = got, bound.sum(axis=0).take(None) + _summation(expected, yardstick)
+        expected = expected.sum(axis=0)[None, :]
+    else:
+        seen = layout.view(got, case.logits.shape, np_expand)
+    names = (f"through the view ({case.layout})", "contiguous")
+    return judge("gradient in the buffer", seen, expected, bound, names=names, against_itself=True)
+
+
+def _summation(addends: FloatArray, yardstick: Yardstick) -> Bound:
+    """γ_N Σ|g_i| over the rows, shape (1, C): of any order of addition (Higham, §4.2)."""
+    arithmetic = yardstick.arithmetic
+    unit = max(arithmetic.unit_roundoff, arithmetic.storage_roundoff)
+    growth = len(addends) * unit / (1.0 - len(addends) * unit)
+    size = growth * np.abs(addends).sum(axis=0)[None, :] + arithmetic.output_smallest_normal
+    return Bound.of(size.shape, [("adding up the rows", size)])
+
+
+def _explained(verdict: Failed, subject: Subject, case: Case, got: FloatArray) -> Failed:
+    """Says what was read in the place of the array, where that can be recognised."""
+    looks = verdict.looks
+    if np.isnan(got).any():
+        looks = "what lies between the entries was read: NaN is planted there"
+    elif got.shape == case.logits.shape and np.array_equal(got, case.logits):
+        looks = "the gradient is the logits themselves: a copy was written to, and lost"
+    elif case.layout != "contiguous" and _is_read_in_order(subject, case, got):
+        looks = "the buffer of the logits is read in order, whatever the strides are"
+    return replace(verdict, looks=looks)
+
+
+def _is_read_in_order(subject: Subject, case: Case, got: FloatArray) -> bool:
+    """Whether it is the answer to the first N·C entries of the buffer."""
+    buffer = LAYOUTS[case.layout].buffer(case.logits).reshape(-1)
+    if buffer.size < case.logits.size or np.isnan(buffer[: case.logits.size]).any():
+        return False
+    logits = buffer[: case.logits.size].reshape(case.logits.shape)
+    yardstick = Yardstick.of(subject, case.with_(logits=logits, layout="contiguous"))
+    reference = yardstick.reference
+    if got.shape == case.logits.shape:
+        specified, bound = reference.gradient, yardstick.gradient_bound
+    else:
+        specified, bound = reference.value, yardstick.value_bound
+    return bool(np.all(np.abs(got - specified) <= bound.total))
+
+
+def _words(case: Case) -> str:
+    named = {"logits": case.layout, "the rest": case.beside}
+    return ", ".join(f"{what} {how}" for what, how in named.items() if how != "contiguous")
+
+
+def sizes(subject: Subject, case: Case) -> Verdict:
+    """Value and gradient of one evaluation, against the specification, at this size."""
+    asked = offered(subject, case)
+    if isinstance(asked, Skipped):
+        return asked
+    yardstick = Yardstick.of(subject, asked)
+    value: FloatArray
+    gradient: npt.NDArray[np.floating] | None
+    if subject.supports(asked, "gradient"):
+        value, gradient = subject.value(asked), None
+    else:
+        found = subject.gradients(asked)
+        value, gradient = found.value, found.logits
+    reference = yardstick.reference
+    verdicts = [judge("value", value, reference.value, yardstick.value_bound, reference=reference)]
+    if gradient is not None:
+        bound = yardstick.gradient_bound
+        verdicts.append(judge("gradient", gradient, reference.gradient, bound, reference=reference))
+    return worst_of(verdicts)
+
+
+def rank(subject: Subject, case: Case) -> Verdict:
+    """Value and gradient of K-D logits against the specification of their rows."""
+    asked = offered(subject, case)
+    return asked if isinstance(asked, Skipped) else reduction(subject, asked)
+
+
+def dtypes(subject: Subject, case: Case) -> Verdict:
+    """dtype and device of the value and of the gradient against those of the logits.
+
+    Their shapes are held wherever they are read: another one fails every clause.
+    """
+    asked = offered(subject, case)
+    if isinstance(asked, Skipped):
+        return asked
+    described = subject.described(asked)
+    for name, found in described.items():
+        what = "value" if name == "value" else f"gradient in the {name}"
+        wrong = _wrong(what, found, subject, asked)
+        if wrong is not None:
+            return wrong
+    if not described:
+        return Passed(note="a number of Python: it has no dtype and no device")
+    words = (f"{name}: {each.dtype} on {each.device}" for name, each in described.items())
+    return Passed(note="; ".join(words))
+
+
+def _wrong(what: str, found: ArrayDescription, subject: Subject, case: Case) -> Failed | None:
+    if found.device != subject.device:
+        return Failed(
+            f"the {what} is on another device than the logits",
+            sides=(("got", found.device), ("specified", subject.device)),
+        )
+    accepted = {case.dtype}
+    if what == "value" and case.dtype in _HALF:
+        accepted.add("float32")  # what half precision is accumulated in
+    if subject.dialect.result_dtype == "promoted":
+        least = _DIGITS[case.dtype]
+        accepted |= {dtype for dtype, digits in _DIGITS.items() if digits > least}
+    if found.dtype in accepted:
+        return None
+    wider = _DIGITS.get(found.dtype, 0) > _DIGITS[case.dtype]
+    return Failed(
+        f"the {what} has another dtype than the logits",
+        sides=(("got", found.dtype), ("specified", " or ".join(sorted(accepted)))),
+        looks="declare dialect={'result_dtype': 'promoted'} if it is meant" if wider else "",
+    )
+
+
+CHECKS = (
+    # What a loss does not offer is found inside: reduction and targets are the check's to choose.
+    Check("strided", strided, cost=5, needs=()),
+    Check("sizes", sizes, cost=4, needs=()),
+    Check("rank", rank, cost=3, needs=()),
+    Check("dtypes", dtypes, cost=2, needs=()),
+)
