@@ -199,6 +199,20 @@ def test_rejection_is_advice_and_decides_nothing_unless_it_is_asked_for() -> Non
     assert not gs.conformance(sums, backend="numpy", clauses="reject.reduction", strict=True)
 
 
+@pytest.mark.parametrize(("lowest", "status"), [(0, Status.SKIPPED), (1, Status.FAILED)])
+def test_an_index_that_is_clipped_is_held_to_the_nearest_class_where_that_is_declared(
+    lowest: int, status: Status
+) -> None:
+    def clips(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+        known = np.where(targets < 0, lowest, np.minimum(targets, logits.shape[1] - 1))
+        return softmax_nll(logits, known, reduction=reduction)
+
+    declared = {"out_of_range": "declared-clip"}
+    outcomes = judged(clips, "reject.target-range", backend="numpy", dialect=declared)
+
+    assert outcomes["rows4-classes5-none"].status is status  # a limitation is never a pass
+
+
 def test_each_index_out_of_range_has_a_case_of_its_own() -> None:
     """On CUDA the device is lost with the first of them, and raises whatever comes after."""
     notes = {

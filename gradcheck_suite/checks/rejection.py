@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
-from gradcheck_suite.checks.judgement import number
+from gradcheck_suite.checks.judgement import judge, number, worst_of
 from gradcheck_suite.checks.offering import offered
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.errors import ImplementationError, Unsupported
@@ -21,9 +21,9 @@ _PADDING = -100
 def target_range(subject: Subject, case: Case) -> Verdict:
     """−1, C and C + 1 in one row: raises, or NaN in the value and in that row's gradient.
 
-    Either is an honest answer; a finite number is not, whichever was declared. A case that has
-    such an index is asked as it is. A device that is lost with the first (CUDA asserts, and
-    raises from then on whatever it is asked) is not asked for the others.
+    Either is an honest answer; a finite number is not, unless it is declared to be that of the
+    nearest class. A case that has such an index is asked as it is. A device that is lost with
+    the first (CUDA asserts, and raises from then on whatever it is asked) is not asked again.
     """
     named = case.with_(ignore_index=_PADDING)
     if not subject.supports(named):
@@ -38,13 +38,17 @@ def target_range(subject: Subject, case: Case) -> Verdict:
         targets = case.targets.copy()
         targets[-1] = wrong
         verdict = _probe(subject, case.with_(targets=targets), wrong)
-        if isinstance(verdict, Failed):
+        if not isinstance(verdict, Passed):
             return verdict
         answers.append(verdict.note)
+    if subject.dialect.out_of_range == "declared-clip":
+        return Skipped(f"declared: {'; '.join(answers)}")
     return Passed(note="; ".join(answers))
 
 
-def _probe(subject: Subject, case: Case, wrong: int) -> Passed | Failed:
+def _probe(subject: Subject, case: Case, wrong: int) -> Verdict:
+    if subject.dialect.out_of_range == "declared-clip":
+        return _clipped(subject, case, wrong)
     try:
         value = subject.value(case)
         value = value[-1] if value.ndim else value
@@ -70,6 +74,24 @@ def _probe(subject: Subject, case: Case, wrong: int) -> Passed | Failed:
             sides=(("gradient", _short(gradient)), ("specified", "NaN in the row")),
         )
     return Passed(note=f"{wrong} gives NaN")
+
+
+def _clipped(subject: Subject, case: Case, wrong: int) -> Verdict:
+    """The answer is that of the nearest class, in value and in gradient, as it is declared."""
+    nearest = 0 if wrong < 0 else case.classes - 1
+    targets = case.targets.copy()
+    targets[-1] = nearest
+    meant = Yardstick.of(subject, case.with_(targets=targets))
+    reference, names = meant.reference, (f"target {wrong}", f"class {nearest}, as declared")
+    verdicts = [
+        judge("value", subject.value(case), reference.value, meant.value_bound, names=names)
+    ]
+    if not subject.supports(case, "gradient"):
+        got, bound = subject.gradients(case).logits, meant.gradient_bound
+        verdicts.append(judge("gradient", got, reference.gradient, bound, names=names))
+    verdict = worst_of(verdicts)
+    clipped = Passed(note=f"{wrong} is answered as class {nearest}")
+    return clipped if isinstance(verdict, Passed) else verdict
 
 
 def _whose(subject: Subject, case: Case, value: float) -> str:
