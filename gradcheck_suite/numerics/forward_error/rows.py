@@ -143,13 +143,14 @@ def growth_of(row: Rows, arithmetic: Arithmetic) -> tuple[FloatArray, FloatArray
 def shifted_by_target(row: Rows, target: EffectiveTargets, u: float) -> Rows:
     """The row where the logits may have been shifted by their target, log Σ exp(f − f_c).
 
-    f_j − f_c is rounded to u|f_j − f_c| ≤ u(|d_j| + |d_c|): beyond a shift by the maximum,
-    u times the target's distance from it, averaged over the targets of a distribution. Where
-    that is 1 or more the form has no correct digit left, and is not covered.
+    f_j − f_c is rounded to u|f_j − f_c| ≤ u(|d_j| + |d_c|), and the lse of what was so shifted,
+    |d_c| + L, is rounded at that magnitude in its turn: beyond a shift by the maximum, 2u times
+    the target's distance from it, averaged over the targets of a distribution. Where u times
+    that distance is 1 or more the form has no correct digit left, and is not covered.
     """
     away = np.sum(vanishing_product(target.size, row.distance), axis=1, keepdims=True)
     mean = np.divide(away, target.mass, out=np.zeros_like(away), where=target.mass > 0.0)
-    error = np.where(u * mean < 1.0, u * mean, 0.0)
+    error = np.where(u * mean < 1.0, 2.0 * u * mean, 0.0)
     return replace(row, explicit=row.explicit + error)
 
 
