@@ -13,6 +13,7 @@ from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.numerics import forward_error
 from gradcheck_suite.numerics.tolerance import Arithmetic, Bound
 from gradcheck_suite.protocols import Subject
+from gradcheck_suite.specification.dialect import gradient_filter
 from gradcheck_suite.specification.reference import Reference
 
 
@@ -59,8 +60,18 @@ class Yardstick:
 
     @cached_property
     def gradient_bound(self) -> Bound:
-        """Of the gradient in the logits, shape (N, C)."""
-        return self._per_element(forward_error.gradient_bound)
+        """Of the gradient in the logits, shape (N, C); a declared filter may drop small elements.
+
+        A filtered element errs by all of itself, and by no more.
+        """
+        bound = self._per_element(forward_error.gradient_bound)
+        threshold = gradient_filter(self.reference.dialect, self.case.dtype)
+        if not threshold:
+            return bound
+        size = np.abs(np.asarray(self.reference.gradient, np.float64))
+        dropped = size < threshold * np.abs(self.reference.scale)[:, None]
+        terms = [("declared filter", np.where(dropped, size, 0.0))]
+        return bound + Bound.of(size.shape, terms)
 
     @cached_property
     def saturated_bound(self) -> Bound:

@@ -27,6 +27,14 @@ _ZERO_TIMES_INFINITY = Deviation(
     "value.zero-times-log-zero",
     reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
 )
+_MASK_TIMES_ZERO = Deviation(
+    "stability.minus-inf",
+    reason="a product with one-hot rows: a masked class, whose logit is −inf, gives NaN (0·−inf)",
+)
+_ROUNDED_COMPLEMENT = Deviation(
+    "stability.saturated",
+    reason="the target's gradient is p_c − 1 after rounding: 0 where p_c rounds to 1",
+)
 
 
 def log_softmax_gather(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
@@ -73,7 +81,7 @@ IMPLEMENTATIONS = (
         log_softmax_gather,
         backend="jax",
         targets=("index",),
-        deviations=(_WRAPS,),
+        deviations=(_WRAPS, _ROUNDED_COMPLEMENT),
         requires=("jax",),
         description="−jax.nn.log_softmax(f)[c]",
     ),
@@ -82,7 +90,7 @@ IMPLEMENTATIONS = (
         log_softmax_gather_jit,
         backend="jax",
         targets=("index",),
-        deviations=(_WRAPS,),
+        deviations=(_WRAPS, _ROUNDED_COMPLEMENT),
         requires=("jax",),
         description="−jax.nn.log_softmax(f)[c] under jax.jit",
     ),
@@ -91,7 +99,14 @@ IMPLEMENTATIONS = (
         one_hot,
         backend="jax",
         targets=("index", "probabilities"),
-        deviations=(_ONE_HOT_ZERO, _BROADCASTS, _COMPARES, _ZERO_TIMES_INFINITY),
+        deviations=(
+            _ONE_HOT_ZERO,
+            _BROADCASTS,
+            _COMPARES,
+            _ZERO_TIMES_INFINITY,
+            _MASK_TIMES_ZERO,
+            _ROUNDED_COMPLEMENT,
+        ),
         requires=("jax",),
         description="−Σ one_hot(c)·jax.nn.log_softmax(f)",
     ),

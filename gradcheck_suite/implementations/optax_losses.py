@@ -12,6 +12,15 @@ _OUT_OF_RANGE = Deviation(
     "reject.target-range",
     reason="an out-of-range label gives NaN with a finite gradient, and −1 wraps to the last class",
 )
+_LSE_AT_THE_OFFSET = Deviation(
+    "stability.offset",
+    reason="lse is formed at the logits' own magnitude and the label's logit is subtracted from it",
+    link="google-deepmind/optax#1792",
+)
+_ROUNDED_COMPLEMENT = Deviation(
+    "stability.saturated",
+    reason="the target's gradient is p_c − 1 after rounding: 0 where p_c rounds to 1",
+)
 
 
 IMPLEMENTATIONS = (
@@ -55,7 +64,7 @@ IMPLEMENTATIONS = (
         targets=("index",),
         options=(),
         dialect={"out_of_range": "nan"},
-        deviations=(_OUT_OF_RANGE,),
+        deviations=(_OUT_OF_RANGE, _LSE_AT_THE_OFFSET, _ROUNDED_COMPLEMENT),
         requires=("optax",),
         description="optax.softmax_cross_entropy_with_integer_labels",
     ),

@@ -10,6 +10,11 @@ _ZERO_TIMES_INFINITY = Deviation(
     "value.zero-times-log-zero",
     reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
 )
+_ROUNDED_COMPLEMENT = Deviation(
+    "stability.saturated",
+    reason="the target's gradient is p_c − 1 after rounding: 0 where p_c rounds to 1",
+    link="pytorch/pytorch#195678",
+)
 
 _LEAKS = Deviation(
     "ignore.non-finite-row",
@@ -46,7 +51,7 @@ IMPLEMENTATIONS = (
         ranks=(1, 2, 3, 4),
         class_axis=1,
         dialect={"out_of_range": "raise"},
-        deviations=(_ZERO_TIMES_INFINITY, _LEAKS),
+        deviations=(_ZERO_TIMES_INFINITY, _LEAKS, _ROUNDED_COMPLEMENT),
         requires=("torch",),
         description="torch.nn.functional.cross_entropy",
     ),
@@ -56,7 +61,7 @@ IMPLEMENTATIONS = (
         backend="torch",
         targets=("index",),
         dialect={"out_of_range": "raise"},
-        deviations=(_LEAKS,),
+        deviations=(_LEAKS, _ROUNDED_COMPLEMENT),
         requires=("torch",),
         description="nll_loss ∘ log_softmax",
     ),

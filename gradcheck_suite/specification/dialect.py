@@ -11,6 +11,7 @@ from dataclasses import dataclass, fields
 from types import MappingProxyType
 
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.protocols import machine_epsilon
 
 #: Choice → its values (the default first) and what they mean.
 CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
@@ -50,6 +51,15 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "constant": "class weights are constants: no gradient is asked of them",
             "differentiable": "class weights have their gradient, through the denominator too",
         },
+        "minus_inf_target": {
+            "limit": "a target at a logit of −inf: value +inf, gradient p − t, which is −1 there",
+            "nan": "a target at a logit of −inf: value +inf or NaN, NaN in its row's gradient",
+            "zero": "a target at a logit of −inf: value +inf, gradient 0 in its row",
+        },
+        "gradient_filter": {
+            "none": "no element of the gradient is dropped, however small it is",
+            "eps/32": "elements below machine epsilon/32 (times u/den) may be returned as 0",
+        },
         "out_of_range": {
             "raise": "a class index outside [0, C) raises",
             "nan": "a class index outside [0, C) gives NaN in the value and in its row's gradient",
@@ -80,6 +90,8 @@ class Dialect:
     target_gradient: str = "differentiable"
     unnormalised_targets: str = "scaled"
     class_weights: str = "constant"
+    minus_inf_target: str = "limit"
+    gradient_filter: str = "none"
     out_of_range: str = "raise"
     result_dtype: str = "logits"
 
@@ -113,6 +125,14 @@ class Dialect:
             for choice in fields(self)
             if getattr(self, choice.name) != choice.default
         }
+
+
+def gradient_filter(dialect: Dialect, dtype: str) -> float:
+    """The declared threshold below which an element of the gradient may be 0, in units of u/den.
+
+    ``eps/32`` is the default of Apple's cut-cross-entropy, whose filter it is.
+    """
+    return machine_epsilon(dtype) / 32.0 if dialect.gradient_filter == "eps/32" else 0.0
 
 
 #: What a backend cannot follow of PyTorch's choices: traced code cannot raise on a value, and

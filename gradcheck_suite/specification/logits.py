@@ -120,14 +120,17 @@ def _far(draw: Draw) -> FloatArray:
 def _scattered(draw: Draw) -> FloatArray:
     """Rows at offsets up to ±1e4; the maximum walks through the classes, 1000 above the rest.
 
-    Beside the maximum stands a second class less than 1 below it, so that the row is not
-    saturated. The offset stays where the dtype resolves that difference.
+    Beside a maximum inside the row stands a second class less than 1 below it, so that the row
+    is not saturated; one at the ends stands alone, so that leaving it out shows. The offset
+    stays where the dtype resolves that difference.
     """
     reach = min(1e4, 0.25 / machine_epsilon(draw.dtype))
     logits = -1000.0 - np.abs(draw.normal())
-    pace = max(1, draw.classes // draw.rows)
-    maximum = (draw.rng.integers(draw.classes) + pace * draw.row) % draw.classes
-    logits[draw.row, (maximum + 1) % draw.classes] = -draw.rng.uniform(0.25, 1.0, draw.rows)
+    walk = np.rint(np.linspace(0, draw.classes - 1, draw.rows)).astype(np.int64)
+    maximum = draw.rng.permutation(walk)
+    below = -draw.rng.uniform(0.25, 1.0, draw.rows)
+    inside = (maximum > 0) & (maximum < draw.classes - 1)
+    logits[draw.row[inside], maximum[inside] + 1] = below[inside]
     logits[draw.row, maximum] = 0.0
     offsets = draw.rng.permutation(np.linspace(-reach, reach, draw.rows))[:, None]
     return np.asarray(logits + offsets)
@@ -177,6 +180,11 @@ def _saturating(draw: Draw) -> FloatArray:
     ahead = np.linspace(8.0, min(60.0, -np.log(smallest_normal(draw.dtype))), draw.rows)
     logits[draw.row, draw.target] += draw.rng.permutation(ahead)
     return logits
+
+
+def _alike(draw: Draw) -> FloatArray:
+    """One row, N times over: many like terms are added up, and the targets differ."""
+    return np.tile(2.0 * draw.rng.standard_normal(draw.classes), (draw.rows, 1))
 
 
 # --- infinities and NaN --------------------------------------------------------------------------
@@ -246,6 +254,7 @@ LOGITS: Mapping[str, Family] = MappingProxyType(
         "underflow": _underflow,
         "rarest": _rarest,
         "saturating": _saturating,
+        "alike": _alike,
         "masked": _masked,
         "masked-blocks": _masked_blocks,
         "masked-target": _masked_target,

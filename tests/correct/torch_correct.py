@@ -22,7 +22,8 @@ def with_reduction(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """``reduction`` alone, both kinds of targets."""
     if targets.ndim == 1:
         targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
-    rows = targets.sum(-1) * logits.logsumexp(-1) - (targets * logits).sum(-1)
+    picked = torch.where(targets == 0, 0, targets * logits)  # a masked logit is −inf
+    rows = targets.sum(-1) * logits.logsumexp(-1) - picked.sum(-1)
     return {"none": rows, "sum": rows.sum(), "mean": rows.mean()}[reduction]
 
 
@@ -55,7 +56,7 @@ class Twice(torch.autograd.Function):
     def forward(ctx: Any, logits: Any, t: Any) -> Any:
         ctx.save_for_backward(logits, t)
         ctx.save_for_forward(logits, t)
-        return -(t * logits.log_softmax(-1)).sum(-1)
+        return -torch.where(t == 0, 0, t * logits.log_softmax(-1)).sum(-1)
 
     @staticmethod
     def backward(ctx: Any, u: Any) -> Any:

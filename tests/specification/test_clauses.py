@@ -81,6 +81,22 @@ FAMILIES = {
         "all",
     ),
     "options": ("combined",),
+    "stability": (
+        "large-logits",
+        "offset",
+        "per-row-shift",
+        "gap",
+        "rare-class",
+        "saturated",
+        "minus-inf",
+        "minus-inf-target",
+        "non-finite",
+    ),
+    "precision": (
+        "value",
+        "gradient",
+        "accumulation",
+    ),
     "purity": ("global-state",),
     "layout": (
         "strided",
