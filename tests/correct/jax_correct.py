@@ -66,7 +66,7 @@ def every_option(
     w = jnp.ones(logits.shape[1:], logits.dtype) if weight is None else weight
     log_p = jax.nn.log_softmax(jnp.where(valid[:, None], logits, 0), axis=-1)
     hard = w[index] * jnp.take_along_axis(log_p, index[:, None], axis=-1)[:, 0]
-    flat = jnp.mean(w * log_p, axis=-1)
+    flat = jnp.mean(w * log_p, axis=-1) if label_smoothing else 0.0  # a masked logit is −inf
     rows = jnp.where(valid, -((1 - label_smoothing) * hard + label_smoothing * flat), 0)
     if reduction != "mean":
         return _reduced(rows, reduction)

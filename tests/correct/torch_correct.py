@@ -152,7 +152,8 @@ def every_option(
         t, denominator = targets, len(targets)
     tau = w * ((1 - label_smoothing) * t + label_smoothing / classes)
     settled = torch.where(valid[:, None], logits, 0)
-    rows = torch.where(valid, -(tau * settled.log_softmax(-1)).sum(-1), 0)
+    terms = torch.where(tau == 0, 0, tau * settled.log_softmax(-1))  # a masked logit is −inf
+    rows = torch.where(valid, -terms.sum(-1), 0)
     if reduction == "none":
         return rows
     return rows.sum() if reduction == "sum" else rows.sum() / denominator
