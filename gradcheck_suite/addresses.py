@@ -15,6 +15,7 @@ from typing import Any
 from gradcheck_suite import backends, discovery
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.implementation import Implementation
+from gradcheck_suite.specification.presets import expanded
 
 
 def shipped() -> tuple[Implementation, ...]:
@@ -26,7 +27,7 @@ def resolve(
     loss: Implementation | Callable[..., Any] | str,
     *,
     backend: str = "",
-    dialect: Mapping[str, str] | None = None,
+    dialect: Mapping[str, str] | str | None = None,
 ) -> Implementation:
     """The implementation that ``loss`` stands for, its function loaded.
 
@@ -36,7 +37,7 @@ def resolve(
             whose library ships with a declaration gets that declaration.
         backend: overrides what the implementation says; seen from the function's module
             where neither says anything.
-        dialect: declared choices, over the implementation's own.
+        dialect: declared choices, or a dialect's name, over the implementation's own.
 
     Raises:
         UsageError: nothing is found there, or the backend cannot be seen; with the remedy.
@@ -52,7 +53,7 @@ def resolve(
             f"loss: got {type(loss).__name__}; expected a function, a gs.Implementation or "
             "'package.module:attribute'"
         )
-    found = replace(found, dialect={**found.dialect, **(dialect or {})})
+    found = replace(found, dialect={**expanded(found.dialect), **expanded(dialect)})
     if isinstance(found.loss, str):
         found = replace(found, loss=load(found.loss))
     return replace(found, backend=backend or found.backend or _seen_backend(found))

@@ -25,6 +25,7 @@ from gradcheck_suite.property_search import GeneratedCases
 from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT, checks
 from gradcheck_suite.specification.clause import clauses, select
 from gradcheck_suite.specification.dialect import CHOICES
+from gradcheck_suite.specification.presets import PRESETS, expanded
 from gradcheck_suite.suite import DEFAULT_EXAMPLES, conformance
 
 
@@ -69,7 +70,9 @@ def _judging(command: Callable[..., None]) -> Callable[..., None]:
         ),
         click.option("--exclude", help="Leave these clauses out; shown as skipped.", multiple=True),
         click.option(
-            "--dialect", help="A declared choice NAME=VALUE (list dialects).", multiple=True
+            "--dialect",
+            help="A dialect's name, or a choice NAME=VALUE (list dialects).",
+            multiple=True,
         ),
         click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of every case."),
         click.option(
@@ -260,7 +263,7 @@ def _conclude(console: Console, runs: list[Run], reports: tuple[str, ...], stric
 @click.argument("implementation")
 @click.option("--backend", default="", help="numpy, torch, jax; seen from the module if not given.")
 @click.option("--device", default="", help="cpu, cuda:0, …")
-@click.option("--dialect", help="A declared choice NAME=VALUE.", multiple=True)
+@click.option("--dialect", help="A dialect's name, or a choice NAME=VALUE.", multiple=True)
 @click.option("--seed", default=DEFAULT_SEED, show_default=True, help="Seed of the case.")
 @click.option("--time-limit", default=DEFAULT_TIME_LIMIT, show_default=True, help="Seconds.")
 def replay(address: str, implementation: str, dialect: tuple[str, ...], **options: Any) -> None:
@@ -341,10 +344,11 @@ def list_(what: str) -> None:
         "clauses": _clause_table,
         "implementations": _implementation_table,
         "backends": _backend_table,
-        "dialects": _dialect_table,
+        "dialects": _preset_table,
+        "choices": _choice_table,
     }
     for name, table in tables.items():
-        if what in (name, "all"):
+        if what in (name, "all") or (what == "dialects" and name == "choices"):
             console.print(table())
             console.print()
     for broken in discovery.discover("implementations")[1]:
@@ -384,7 +388,16 @@ def _backend_table() -> Table:
     return table
 
 
-def _dialect_table() -> Table:
+def _preset_table() -> Table:
+    table = _table("dialect", "whose", "choices")
+    for name, preset in PRESETS.items():
+        choices = "\n".join(f"{choice}={value}" for choice, value in preset.choices.items())
+        table.add_row(name, Text(preset.description), Text(choices))
+    table.columns[-1].no_wrap = True
+    return table
+
+
+def _choice_table() -> Table:
     table = _table("choice", "value", "meaning")
     for choice, values in CHOICES.items():
         for number, (value, meaning) in enumerate(values.items()):
@@ -438,15 +451,11 @@ def doctor() -> None:
 
 
 def _choices(given: tuple[str, ...]) -> dict[str, str]:
-    """``("mean_index=valid",)`` as a dialect."""
-    choices = {}
+    """``("keras", "mean_index=batch")`` as choices: later ones win."""
+    choices: dict[str, str] = {}
     for text in given:
         name, separator, value = text.partition("=")
-        if not separator:
-            raise UsageError(
-                f"--dialect: {text!r} is no NAME=VALUE (gradcheck-suite list dialects)"
-            )
-        choices[name] = value
+        choices |= {name: value} if separator else expanded(text)
     return choices
 
 

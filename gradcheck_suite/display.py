@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -13,17 +14,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_suite.outcome import Record, Run, Status
+from gradcheck_suite.outcome import STANDINGS, Record, Run, Status
 from gradcheck_suite.story import tell
 
-STYLES = {
+STYLES: dict[str, str] = {
+    "declared": "cyan",
     Status.PASSED: "green",
     Status.FAILED: "bold red",
     Status.INCONCLUSIVE: "yellow",
     Status.SKIPPED: "dim",
     Status.ERRORED: "bold magenta",
 }
-_SHORT = dict(zip(Status, ("pass", "fail", "incon.", "skip", "error"), strict=True))
+_SHORT = dict(zip(STANDINGS, ("pass", "fail", "incon.", "decl.", "skip", "error"), strict=True))
 _PLAIN_EVERY = 5.0  # seconds between progress lines where there is no terminal
 
 
@@ -81,6 +83,7 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
     console.print(family_table(run))
     _show_unjudged(console, run.outcomes)
     _show_deviations(console, run.outcomes)
+    _show_declared(console, run)
     _show_advice(console, run)
     _show_skips(console, run.outcomes)
     for note in run.notes:
@@ -105,23 +108,26 @@ def family_table(run: Run) -> Table:
         show_footer=True,
         box=None,
         padding=(0, 1),
+        collapse_padding=True,
         header_style="dim",
     )
-    counts = run.counts()
+    counts = Counter(record.standing for record in run.outcomes)
     table.add_column("family", footer="all")
-    for status in Status:
-        total = counts[status]
-        style = STYLES[status] if total else "dim"
-        table.add_column(status.value, justify="right", footer=Text(_count(total), style=style))
+    for standing in STANDINGS:
+        total = counts[standing]
+        style = STYLES[standing] if total else "dim"
+        footer = Text(_count(total), style=style)
+        name = "inconcl." if standing == "inconclusive" else standing  # 80 columns are enough
+        table.add_column(name, justify="right", footer=footer)
     table.add_column("error/bound", justify="right", footer=_margin(run.outcomes))
     table.add_column("s", justify="right", footer=_seconds(run.outcomes))
     for family, records in by_family(run.outcomes).items():
         cells = []
-        for status in Status:
-            number = sum(record.status is status for record in records)
-            known = sum(record.status is status and bool(record.deviation) for record in records)
-            advice = _is_advice(run, records, status)
-            style = "yellow" if number and (known == number or advice) else STYLES[status]
+        for standing in STANDINGS:
+            here = [record for record in records if record.standing == standing]
+            number, known = len(here), sum(bool(record.deviation) for record in here)
+            advice = _is_advice(run, here)
+            style = "yellow" if number and (known == number or advice) else STYLES[standing]
             cells.append(Text(_count(number), style=style))
         table.add_row(family, *cells, _margin(records), _seconds(records))
     return table
@@ -132,17 +138,17 @@ def overview(runs: Sequence[Run]) -> Table:
     table = Table(box=None, padding=(0, 1), header_style="dim")
     table.add_column("implementation", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
-    for status in Status:
-        table.add_column(_SHORT[status], justify="right")
+    for standing in STANDINGS:
+        table.add_column(_SHORT[standing], justify="right")
     table.add_column("s", justify="right")
     for run in runs:
         if not run.outcomes:
             continue
-        counts = run.counts()
+        counts = Counter(record.standing for record in run.outcomes)
         verdict = Text("passed", "bold green") if run.passed else Text("FAILED", "bold red")
         cells = [
-            Text(_count(counts[status]), STYLES[status] if counts[status] else "")
-            for status in Status
+            Text(_count(counts[standing]), STYLES[standing] if counts[standing] else "")
+            for standing in STANDINGS
         ]
         table.add_row(run.outcomes[0].implementation, verdict, *cells, _seconds(run.outcomes))
     return table
@@ -234,10 +240,21 @@ def _show_deviations(console: Console, records: Sequence[Record]) -> None:
         console.print(
             Text(f"known deviation from {clause} ({_cases(number)}): {reason}", style="yellow")
         )
-    dialect = records[0].dialect
+
+
+def _show_declared(console: Console, run: Run) -> None:
+    """The dialect, and what it takes out of judgement: neither passed nor skipped in silence."""
+    dialect = run.outcomes[0].dialect
     if dialect:
-        declared = ", ".join(f"{name}={value}" for name, value in dialect.items())
-        console.print(Text(f"declared dialect: {declared}", style="dim"))
+        choices = ", ".join(f"{name}={value}" for name, value in dialect.items())
+        console.print(Text(f"declared dialect: {choices}", style=STYLES["declared"]))
+    limits: dict[tuple[str, str], int] = {}
+    for record in run.declared:
+        key = (record.clause, record.declared)
+        limits[key] = limits.get(key, 0) + 1
+    for (clause, sentence), number in limits.items():
+        line = f"declared, {clause} ({_cases(number)}): {sentence}"
+        console.print(Text(line, style=STYLES["declared"]))
 
 
 def _show_advice(console: Console, run: Run) -> None:
@@ -255,7 +272,7 @@ def _show_advice(console: Console, run: Run) -> None:
 def _show_skips(console: Console, records: Sequence[Record]) -> None:
     reasons: dict[str, int] = {}
     for record in records:
-        if record.status is Status.SKIPPED:
+        if record.standing == "skipped":
             reasons[record.reason] = reasons.get(record.reason, 0) + 1
     ordered = sorted(reasons.items(), key=lambda pair: -pair[1])
     for reason, number in ordered[: 6 if len(ordered) == 6 else 5]:
@@ -265,11 +282,10 @@ def _show_skips(console: Console, records: Sequence[Record]) -> None:
         console.print(Text(f"skipped {_cases(rest)} for {len(ordered) - 5} other reasons", "dim"))
 
 
-def _is_advice(run: Run, records: Sequence[Record], status: Status) -> bool:
-    """Whether every bad outcome of a status in a family is one that does not decide."""
-    if status not in (Status.FAILED, Status.INCONCLUSIVE):
-        return False
-    return not any(r.status is status and r.decides(strict=run.strict) for r in records)
+def _is_advice(run: Run, records: Sequence[Record]) -> bool:
+    """Whether these are bad outcomes, and none of them decides."""
+    bad = [r for r in records if r.status in (Status.FAILED, Status.INCONCLUSIVE)]
+    return bool(bad) and not any(record.decides(strict=run.strict) for record in bad)
 
 
 def _cases(number: int) -> str:

@@ -62,7 +62,8 @@ class Implementation:
             by trying: a 2-D function answers K-D logits with a wrong number.
         class_axis: axis of the classes in logits of rank 3 and above: 1 for (N, C, d…), −1
             for (N, d…, C).
-        dialect: choices where honest libraries differ (see ``gradcheck-suite list dialects``).
+        dialect: choices where honest libraries differ, ``{"mean_index": "valid"}``, or the name
+            of a dialect, ``"keras"`` (see ``gradcheck-suite list dialects``).
         factory: called with the options, returns the callable that takes (logits,
             targets): for losses whose options are given at construction.
         rename: our option name → its keyword, e.g. ``{"label_smoothing": "smoothing"}``.
@@ -84,7 +85,7 @@ class Implementation:
     orders: tuple[str, ...] | None = None
     ranks: tuple[int, ...] = (2,)
     class_axis: int = -1
-    dialect: Mapping[str, str] = field(default_factory=dict)
+    dialect: Mapping[str, str] | str = field(default_factory=dict)
     factory: Callable[..., Callable[..., Any]] | None = None
     rename: Mapping[str, str] = field(default_factory=dict)
     value: Callable[[Any], Any] | None = None

@@ -17,6 +17,11 @@ from typing import Any, ClassVar
 
 from gradcheck_suite import discovery
 
+#: What an outcome counts as in a table: its status, or ``declared``.
+STANDINGS = ("passed", "failed", "inconclusive", "declared", "skipped", "errored")
+#: How a reason or a note begins that says what is declared in place of being judged.
+DECLARED = "declared: "
+
 
 class Status(StrEnum):
     """The five things a case can end as. Only ``PASSED`` is good news."""
@@ -175,6 +180,22 @@ class Judged:
         return getattr(self.verdict, "resolution", None)
 
     @property
+    def declared(self) -> str:
+        """The limitation that was declared, where that is what the outcome rests on; else empty.
+
+        It is neither a pass nor a question that does not apply: the declaration stands in the
+        place of an answer, and reports count it apart.
+        """
+        good = isinstance(self.verdict, Passed | Skipped)
+        said = self.reason if good else ""
+        return said.removeprefix(DECLARED) if said.startswith(DECLARED) else ""
+
+    @property
+    def standing(self) -> str:
+        """What it counts as, one of ``STANDINGS``."""
+        return "declared" if self.declared else self.status.value
+
+    @property
     def reason(self) -> str:
         """Why, in a line: the summary of a failure, the reason of the others."""
         if isinstance(self.verdict, Failed):
@@ -287,7 +308,13 @@ class Run:
         return 0 if self.passed else 1
 
     def counts(self) -> Counter[Status]:
+        """Outcomes by status; what is ``declared`` is a pass or a skip here."""
         return Counter(record.status for record in self.outcomes)
+
+    @property
+    def declared(self) -> tuple[Record, ...]:
+        """The outcomes that rest on a declared limitation: no passes, whatever their status."""
+        return tuple(record for record in self.outcomes if record.declared)
 
     def __bool__(self) -> bool:
         return self.passed
@@ -296,8 +323,11 @@ class Run:
         tolerated = [r for r in self.outcomes if r.decides(strict=True) or r.deviation]
         tolerated = [r for r in tolerated if not r.decides(strict=self.strict)]
         known = sum(bool(record.deviation) for record in tolerated)
-        counts = self.counts() - Counter(record.status for record in tolerated)
+        apart = (*tolerated, *self.declared)
+        counts = self.counts() - Counter(record.status for record in apart)
         parts = [f"{counts[status]} {status}" for status in Status if counts[status]]
+        if self.declared:
+            parts.append(f"{len(self.declared)} declared")
         if known:
             parts.append(f"{known} known deviation" + "s" * (known > 1))
         if len(tolerated) > known:

@@ -45,6 +45,7 @@ from gradcheck_suite.specification.clause import Clause, clauses, select
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.domain import is_specified
 from gradcheck_suite.specification.given_case import SEPARATOR, GivenCase, as_python
+from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.specification.recipe import Recipe
 from gradcheck_suite.story import replay_call
 from gradcheck_suite.subject.binding import bind, validate
@@ -258,7 +259,7 @@ class Runner:
         output: str = "",
     ) -> Record:
         """The verdict with everything needed to understand it and to see it again."""
-        declared = self.implementation.dialect
+        declared = expanded(self.implementation.dialect)
         return Record(
             clause=job.clause.id,
             level=job.clause.level_for(declared),
@@ -271,7 +272,7 @@ class Runner:
             dtype=job.dtype,
             seed=self.selection.seed,
             verdict=verdict,
-            dialect=dict(declared),
+            dialect=declared,
             deviation=self._deviation(job, verdict),
             seconds=seconds,
             replay=self._replay(job.id),

@@ -22,6 +22,7 @@ from gradcheck_suite.runner import (
     stale_deviations,
 )
 from gradcheck_suite.specification.given_case import GivenCase
+from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.supervisor import Supervisor
 
 Patterns = str | Sequence[str]
@@ -38,7 +39,7 @@ def conformance(
     clauses: Patterns = "*",
     exclude: Patterns = (),
     cases: Cases = "*",
-    dialect: Mapping[str, str] | None = None,
+    dialect: Mapping[str, str] | str | None = None,
     seed: int = DEFAULT_SEED,
     strict: bool = False,
     fail_fast: bool = False,
@@ -71,7 +72,8 @@ def conformance(
         cases: patterns of case ids; or cases of your own, ``gs.Case.of(logits, targets, …)``,
             which are asked of the clauses that speak of any case; ``"search-200"`` stands for
             so many generated ones (see ``search``).
-        dialect: choices where honest libraries differ, such as ``{"mean_index": "valid"}``.
+        dialect: choices where honest libraries differ, such as ``{"mean_index": "valid"}``, or
+            the name of a dialect, such as ``"keras"``.
         seed: seed of every case; each outcome carries it.
         strict: SHOULD clauses count.
         fail_fast: stop at the first failure.
@@ -100,21 +102,20 @@ def conformance(
     )
     if jobs < 1:
         raise UsageError(f"jobs: {jobs} processes cannot run anything; use 1 or more")
+    choices = expanded(dialect)
     place: dict[str, Any] = {"time_limit": time_limit, "device": device}
     if isolate is None:
         isolate = isinstance(loss, str) or jobs > 1
     if isolate:
-        order = Order(
-            _importable(loss), backend, dialect=dict(dialect or {}), selection=selection, **place
-        )
+        order = Order(_importable(loss), backend, dialect=choices, selection=selection, **place)
         source: _Source = _Isolated(order, jobs)
     else:
-        implementation = addresses.resolve(loss, backend=backend, dialect=dialect)
+        implementation = addresses.resolve(loss, backend=backend, dialect=choices)
         address = loss if isinstance(loss, str) else _address(loss)
         order = Order(
             address,
             implementation.backend,
-            dialect=dict(dialect or {}),
+            dialect=choices,
             selection=selection,
             **place,
         )

@@ -25,6 +25,7 @@ from gradcheck_suite import record_json
 from gradcheck_suite.errors import BackendUnavailable, UsageError
 from gradcheck_suite.orders import Order
 from gradcheck_suite.runner import Runner, errored
+from gradcheck_suite.specification.presets import expanded
 
 
 def main() -> int:
@@ -67,7 +68,7 @@ def greeting(runner: Runner) -> dict[str, Any]:
         "backend": runner.backend.name,
         "version": runner.backend.version(),
         "device": runner.device,
-        "dialect": dict(implementation.dialect),
+        "dialect": expanded(implementation.dialect),
         "deviations": [asdict(deviation) for deviation in runner.deviations],
     }
 

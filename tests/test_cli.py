@@ -19,6 +19,7 @@ from gradcheck_suite.outcome import Run, Status
 from gradcheck_suite.reports.json_lines import JsonLines
 from gradcheck_suite.specification.clause import clauses
 from gradcheck_suite.specification.dialect import CHOICES
+from gradcheck_suite.specification.presets import PRESETS
 
 LOSS = """
 import numpy as np
@@ -299,7 +300,10 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work() -> None:
         (("numpy-reference", "--dtype", "float63"), ("'float63' is unknown; use float64",)),
         (("numpy-reference", "--backend", "tensorflow"), ("known backends: jax, numpy, torch",)),
         (("numpy-reference", "--device", "cuda:7"), ("numpy has no 'cuda:7' here; it has cpu",)),
-        (("numpy-reference", "--dialect", "mean_index"), ("'mean_index' is no NAME=VALUE",)),
+        (
+            ("numpy-reference", "--dialect", "mean_index"),
+            ("give it a value, mean_index=weights",),
+        ),
         (("numpy-reference", "--dialect", "mean=x"), ("unknown choice 'mean'", "mean_index")),
         (("numpy-reference", "--dialect", "mean_index=x"), ("use one of weights, valid, batch",)),
         (("numpy-reference", "--seed", "-1"), ("seed",)),
@@ -384,7 +388,7 @@ def test_explain_refuses_what_is_no_clause() -> None:
         ("clauses", [clause.id for clause in clauses()]),
         ("implementations", [each.name for each in shipped()]),
         ("backends", list(backends.names())),
-        ("dialects", list(CHOICES)),
+        ("dialects", [*PRESETS, *CHOICES]),
     ],
     ids=["clauses", "implementations", "backends", "dialects"],
 )

@@ -188,8 +188,10 @@ def _explained_by_upstream(verdict: Failed, subject: Subject, case: Case) -> Ver
 
 def target_gradient(subject: Subject, case: Case) -> Verdict:
     """The gradient in target probabilities, −(1−ε)w log p · u/den, also where t_j = 0."""
-    if subject.dialect.target_gradient == "absent" or subject.gradient_kind != "autodiff":
+    if subject.dialect.target_gradient == "absent":
         return Skipped("declared: no gradient in the targets")
+    if subject.gradient_kind != "autodiff":
+        return Skipped("the gradient is given, not derived: there is none in the targets")
     yardstick = Yardstick.of(subject, case)
     got = subject.gradients(case, targets=True).targets
     if got is None:

@@ -81,6 +81,7 @@ IMPLEMENTATIONS = (
         log_softmax_gather,
         backend="jax",
         targets=("index",),
+        dialect="jax",
         deviations=(_WRAPS, _ROUNDED_COMPLEMENT),
         requires=("jax",),
         description="−jax.nn.log_softmax(f)[c]",
@@ -90,6 +91,7 @@ IMPLEMENTATIONS = (
         log_softmax_gather_jit,
         backend="jax",
         targets=("index",),
+        dialect="jax",
         deviations=(_WRAPS, _ROUNDED_COMPLEMENT),
         requires=("jax",),
         description="−jax.nn.log_softmax(f)[c] under jax.jit",
@@ -99,6 +101,7 @@ IMPLEMENTATIONS = (
         one_hot,
         backend="jax",
         targets=("index", "probabilities"),
+        dialect="jax",
         deviations=(
             _ONE_HOT_ZERO,
             _BROADCASTS,

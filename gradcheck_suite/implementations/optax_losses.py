@@ -32,6 +32,7 @@ IMPLEMENTATIONS = (
         ranks=(1, 2, 3),
         targets=("probabilities",),
         options=(),
+        dialect="optax",
         deviations=(
             Deviation(
                 "value.zero-times-log-zero",
@@ -51,6 +52,7 @@ IMPLEMENTATIONS = (
         ranks=(1, 2, 3),
         targets=("probabilities",),
         options=(),
+        dialect="optax",
         deviations=(_BROADCASTS,),
         requires=("optax",),
         description="optax.safe_softmax_cross_entropy",
@@ -63,7 +65,7 @@ IMPLEMENTATIONS = (
         ranks=(1, 2, 3),
         targets=("index",),
         options=(),
-        dialect={"out_of_range": "nan"},
+        dialect="optax",
         deviations=(_OUT_OF_RANGE, _LSE_AT_THE_OFFSET, _ROUNDED_COMPLEMENT),
         requires=("optax",),
         description="optax.softmax_cross_entropy_with_integer_labels",

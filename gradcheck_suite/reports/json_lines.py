@@ -42,6 +42,7 @@ class JsonLines:
             "kind": "footer",
             "passed": run.passed,
             "counts": {status.value: count for status, count in run.counts().items()},
+            "declared": len(run.declared),
             "notes": list(run.notes),
         }
 

@@ -12,6 +12,7 @@ from gradcheck_suite.errors import UsageError, WrongShape
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import Backend
 from gradcheck_suite.specification.dialect import BACKEND_DEFAULTS, Dialect
+from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.specification.recipe import Recipe
 from gradcheck_suite.subject import capabilities
 from gradcheck_suite.subject.bound import BoundSubject
@@ -179,7 +180,7 @@ def validate(implementation: Implementation, backend: Backend) -> Dialect:
                     f"Implementation({argument}=): {given!r} is unknown; use {', '.join(values)}"
                 )
     _validate_ranks(implementation)
-    return Dialect.of(implementation.dialect, BACKEND_DEFAULTS.get(backend.name))
+    return Dialect.of(expanded(implementation.dialect), BACKEND_DEFAULTS.get(backend.name))
 
 
 def _validate_ranks(implementation: Implementation) -> None:

@@ -25,6 +25,7 @@ from gradcheck_suite.protocols import (
     Gradients,
 )
 from gradcheck_suite.specification.dialect import Dialect
+from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.subject import arrays, capabilities
 
 _LOW_PRECISION = ("float16", "bfloat16")
@@ -75,7 +76,7 @@ class BoundSubject:
 
     def declares(self, choice: str) -> bool:
         """Whether the implementation itself declares a choice of the dialect."""
-        return choice in self.implementation.dialect
+        return choice in expanded(self.implementation.dialect)
 
     # --- what checks call --------------------------------------------------------------
 
