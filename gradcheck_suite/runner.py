@@ -399,7 +399,7 @@ class Runner:
             places["device"] = self.device
         arguments = [loss, *(f"{name}={value!r}" for name, value in places.items()), "cases=case"]
         if self.implementation.dialect:
-            arguments.append(f"dialect={dict(self.implementation.dialect)!r}")
+            arguments.append(f"dialect={expanded(self.implementation.dialect)!r}")
         arguments.append(f"seed={self.selection.seed}")
         lines = ["import gradcheck_suite as gs", ""]
         if not self.address:

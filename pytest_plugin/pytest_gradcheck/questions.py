@@ -14,6 +14,7 @@ from gradcheck_suite.errors import BackendUnavailable, GradientError, UsageError
 from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Record, Status
 from gradcheck_suite.runner import Job, Runner, Selection
+from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.story import tell
 from pytest_gradcheck.known import judged_record
 from pytest_gradcheck.options import Settings
@@ -178,7 +179,7 @@ def cases(
     order = Order(
         loss if isinstance(loss, str) else addresses.address_of(loss),
         implementation.backend,
-        dialect=dict(dialect or {}),
+        dialect=expanded(dialect),
         selection=Selection(**chosen),
         **places,
     )
