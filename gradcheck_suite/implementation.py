@@ -68,7 +68,9 @@ class Implementation:
             targets): for losses whose options are given at construction.
         rename: our option name → its keyword, e.g. ``{"label_smoothing": "smoothing"}``.
         value: picks the loss out of what the function returns.
-        accumulation: dtype in which it computes for float16/bfloat16 inputs.
+        accumulation: how it computes for float16 and bfloat16 inputs. ``"float32"``: in float32,
+            rounding results (a fused kernel). The dtype itself: sums are accumulated in it, too.
+            Not declared: operations may round to the dtype, sums accumulate in float32.
         deviations: known deviations, printed with every result.
         requires: distributions that must be installed, e.g. ``("optax",)``.
         description: one line for ``gradcheck-suite list``.

@@ -194,8 +194,8 @@ class Subject(Protocol):
     def name(self) -> str: ...
 
     @property
-    def accumulation(self) -> str:
-        """The dtype that it computes in."""
+    def accumulation(self) -> str | None:
+        """The accumulation that it declares, as ``Arithmetic.of`` takes it."""
 
     def healthy(self) -> bool:
         """Whether the device can go on computing: not after a device-side assert."""

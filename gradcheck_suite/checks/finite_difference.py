@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.checks import noisy_difference
 from gradcheck_suite.checks.judgement import looks, number, place, plain
 from gradcheck_suite.checks.triangulation import (
     bounded_noise,
@@ -75,7 +76,8 @@ def finite_difference(subject: Subject, case: Case) -> Verdict:
     bit; noise as measured; the value's forward-error bound. A comparison that the first or
     second lets pass has passed at the resolution of that tolerance; one that only the last
     lets pass is inconclusive; one that none lets pass is a failure. The resolution is the
-    relative gradient error that all directions together miss with probability 1e-6.
+    relative gradient error that all directions together miss with probability 1e-6. In half
+    precisions none of the three resolves anything: see ``noisy_difference``.
     """
     yardstick = Yardstick.of(subject, case)
     gradient = subject.gradients(case).logits
@@ -85,6 +87,12 @@ def finite_difference(subject: Subject, case: Case) -> Verdict:
             "the gradient is not finite",
             looks=looks(gradient, specified, yardstick.gradient_bound, None),
         )
+    if case.dtype in noisy_difference.DTYPES:
+        verdict = noisy_difference.noisy_difference(subject, case, yardstick, gradient)
+        if isinstance(verdict, Failed):
+            return _localised(verdict, subject, case, yardstick, gradient)
+        if verdict is not None:
+            return verdict
     comparisons = []
     for stream in range(DIRECTIONS[case.dtype]):
         comparison = _compare(subject, case, yardstick, gradient, stream)

@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.numerics import forward_error
+from gradcheck_suite.numerics.same_dtype import ReferenceError, same_dtype_reference_error
 from gradcheck_suite.numerics.tolerance import Arithmetic, Bound
 from gradcheck_suite.protocols import Subject
 from gradcheck_suite.specification.dialect import gradient_filter
@@ -114,6 +115,18 @@ class Yardstick:
     def hvp_bound(self, tangent: npt.ArrayLike) -> Bound:
         """Of the Hessian-vector product, shape (N, C)."""
         return self._per_element(forward_error.hvp_bound, tangent)
+
+    @cached_property
+    def same_dtype_error(self) -> ReferenceError:
+        """Root mean square errors of a stable evaluation in the same arithmetic, by row."""
+        reference = self.reference
+        return same_dtype_reference_error(
+            self.case.logits,
+            reference.effective_targets,
+            reference.scale,
+            self.arithmetic,
+            seed=self.case.seed,
+        )
 
     @cached_property
     def denominator_error(self) -> float:

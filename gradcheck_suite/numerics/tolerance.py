@@ -6,7 +6,7 @@ docs/bounds.md derives the numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, SupportsIndex
 
 import numpy as np
@@ -21,16 +21,14 @@ _UNIT_ROUNDOFF = {
     "bfloat16": 2.0**-8,
     "float16": 2.0**-11,
 }
-_SMALLEST_NORMAL = {
+# The smallest number that is sure to be kept. The wide formats are flushed at their smallest
+# normal by some (XLA on the CPU); float16 has subnormals everywhere, down to 2^-24.
+_SMALLEST = {
     "float64": 2.0**-1022,
     "float32": 2.0**-126,
     "bfloat16": 2.0**-126,
-    "float16": 2.0**-14,
+    "float16": 2.0**-24,
 }
-# The smallest number an output can hold. float16 results are stored with subnormals by all
-# (2^-24 is the smallest); the wider formats are flushed at the smallest normal by some.
-_OUTPUT_SMALLEST = {**_SMALLEST_NORMAL, "float16": 2.0**-24}
-
 _NOT_KEPT = "forward error"
 
 Index = SupportsIndex | tuple[SupportsIndex, ...]
@@ -42,6 +40,7 @@ class Arithmetic:
 
     Attributes:
         unit_roundoff: u, relative error of one operation of the computation.
+        summation_roundoff: u_s, that of one addition inside a sum over classes or rows.
         storage_roundoff: U, relative error of storing a result in a narrower dtype, else 0.
         log_probability_roundoff: U_s, the same for log-probabilities (and the cotangents
             that flow through them) that are stored on the way, else 0.
@@ -50,6 +49,7 @@ class Arithmetic:
     """
 
     unit_roundoff: float
+    summation_roundoff: float
     storage_roundoff: float
     log_probability_roundoff: float
     smallest_normal: float
@@ -59,8 +59,11 @@ class Arithmetic:
     def of(cls, dtype: str, accumulation: str | None = None) -> Arithmetic:
         """The arithmetic of a dtype: ``float64``, ``float32``, ``bfloat16`` or ``float16``.
 
-        The half precisions compute in float32 and store in ``dtype``, unless
-        ``accumulation`` names the dtype itself: then every operation rounds to it.
+        A half precision has three. ``accumulation="float32"`` computes in float32 and stores
+        the results (and perhaps log-probabilities) in ``dtype``: a fused kernel. None, which is
+        what is assumed of those who declare nothing, may round every operation to ``dtype``,
+        with sums accumulated in float32: a composition in PyTorch or JAX. ``dtype`` itself also
+        accumulates sums in ``dtype``.
 
         Raises:
             UsageError: an unknown dtype, or an accumulation that is neither the dtype nor,
@@ -70,20 +73,31 @@ class Arithmetic:
             known = ", ".join(_UNIT_ROUNDOFF)
             raise UsageError(f"dtype: no bounds are known for {dtype!r}; use one of {known}")
         half = dtype in ("bfloat16", "float16")
-        computed_in = accumulation or ("float32" if half else dtype)
-        if computed_in != dtype and not (half and computed_in == "float32"):
+        if accumulation not in (None, dtype) and not (half and accumulation == "float32"):
             raise UsageError(
                 f"accumulation: {accumulation!r} with dtype {dtype!r}; use the dtype itself"
                 + (" or 'float32'" if half else "")
             )
-        stored = _UNIT_ROUNDOFF[dtype] if computed_in != dtype else 0.0
+        computed = "float32" if accumulation == "float32" else dtype
+        summed = "float32" if half and accumulation is None else computed
+        stored = _UNIT_ROUNDOFF[dtype] if computed != dtype else 0.0
         return cls(
-            unit_roundoff=_UNIT_ROUNDOFF[computed_in],
+            unit_roundoff=_UNIT_ROUNDOFF[computed],
+            summation_roundoff=_UNIT_ROUNDOFF[summed],
             storage_roundoff=stored,
             log_probability_roundoff=stored,
-            smallest_normal=_SMALLEST_NORMAL[computed_in],
-            output_smallest_normal=_OUTPUT_SMALLEST[dtype],
+            smallest_normal=_SMALLEST[computed],
+            output_smallest_normal=_SMALLEST[dtype],
         )
+
+    @property
+    def backward(self) -> Arithmetic:
+        """The same for sums that automatic differentiation makes: accumulated in u.
+
+        XLA adds up bfloat16 in a tree of bfloat16 sums on the CPU where the program says
+        ``lax.reduce``, as the transpose of a broadcast does; ``jnp.sum`` and PyTorch use float32.
+        """
+        return replace(self, summation_roundoff=self.unit_roundoff)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

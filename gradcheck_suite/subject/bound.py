@@ -68,11 +68,9 @@ class BoundSubject:
         return self.implementation.name
 
     @property
-    def accumulation(self) -> str:
-        """The dtype it computes in: torch and JAX on the CPU use the storage dtype."""
-        if self.dtype not in _LOW_PRECISION:
-            return self.dtype
-        return self.implementation.accumulation or self.dtype
+    def accumulation(self) -> str | None:
+        """What it declares for half precisions (see ``Implementation``); else None."""
+        return self.implementation.accumulation if self.dtype in _LOW_PRECISION else None
 
     def declares(self, choice: str) -> bool:
         """Whether the implementation itself declares a choice of the dialect."""

@@ -65,7 +65,7 @@ def tangent_of(
     parts = row.probability * size
     mean = np.sum(parts, axis=1, keepdims=True)
     rounded = np.sum(vanishing_product(parts, growth + 2.0 * u), axis=1, keepdims=True)
-    return Tangent(size, mean, growth, rounded + summation_error(parts, u, mean))
+    return Tangent(size, mean, growth, rounded + summation_error(parts, arithmetic.backward, mean))
 
 
 def _along(
@@ -143,7 +143,9 @@ def _jvp_bound(
     exact = np.sum(exact_gradient(row, tau, target) * tangent, axis=1, keepdims=True)
     parts = target.size * (along.size + along.mean)
     size = np.sum(parts, axis=1, keepdims=True)
-    summed = summation_error(without_largest(parts), u, size) + target.summation * along.mean
+    summed = (
+        summation_error(without_largest(parts), arithmetic, size) + target.summation * along.mean
+    )
     roundings = 2.0 + np.where(target.plain, 0.0, TARGET)
     products = roundings * (u + stored) * size
     terms = [

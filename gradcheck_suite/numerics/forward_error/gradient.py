@@ -203,7 +203,7 @@ def _complement(row: Rows, here: npt.NDArray[np.bool_], arithmetic: Arithmetic) 
     errors = vanishing_product(row.probability, np.where(np.isfinite(growth), growth, 0.0))
     others = np.where(here, 0.0, row.probability)
     size = np.sum(others, axis=1, keepdims=True)
-    summed = summation_error(without_largest(others), arithmetic.unit_roundoff, size)
+    summed = summation_error(without_largest(others), arithmetic, size)
     return np.asarray(np.sum(np.where(here, 0.0, errors), axis=1, keepdims=True) + summed)
 
 
@@ -220,7 +220,7 @@ def maximum_error(
     """
     errors = np.sum([np.sum(term, axis=1, keepdims=True) for _, term in terms], axis=0)
     size = np.sum(np.abs(exact), axis=1, keepdims=True)
-    summed = summation_error(without_largest(exact), arithmetic.unit_roundoff, size)
+    summed = summation_error(without_largest(exact), arithmetic.backward, size)
     ties = np.count_nonzero(row.at_maximum, axis=1, keepdims=True)
     received = np.where(row.at_maximum, (errors + summed) / ties, 0.0)
     np.put_along_axis(received, row.first_maximum, errors + summed, axis=1)

@@ -23,14 +23,23 @@ SCALE = 4.0  # upstream / denominator × weight × element
 quiet = np.errstate(under="ignore", over="ignore")
 
 
-def summation_error(terms: FloatArray, u: float, total: FloatArray | float = 1.0) -> FloatArray:
-    """Σ_j min(u·total, |term_j|) (N, 1): a sum in any order or tree, its largest term left out.
+def summation_error(
+    terms: FloatArray, arithmetic: Arithmetic, total: FloatArray | float = 1.0
+) -> FloatArray:
+    """Error (N, 1) of a sum in any order or tree; ``terms`` lack its largest, or have 0 there.
 
-    An addition errs by at most u times its result, and by at most its smaller operand, since
-    the larger operand is itself a floating-point number near the exact result.
+        Σ_j min(u_s·total, |term_j|) + min(u·total, Σ_j |term_j|)
+
+    An addition errs by at most u_s times its result, and by at most its smaller operand, since
+    the larger operand is itself a floating-point number near the exact result. The second term is
+    there where the sum is accumulated in a wider format than it is stored in, u_s < u.
     """
-    errors = np.minimum(u * total, np.abs(terms))
-    return np.asarray(np.sum(errors, axis=-1, keepdims=True))
+    size = np.abs(terms)
+    errors = np.sum(np.minimum(arithmetic.summation_roundoff * total, size), -1, keepdims=True)
+    if arithmetic.summation_roundoff < arithmetic.unit_roundoff:
+        rest = np.sum(size, axis=-1, keepdims=True)
+        errors = errors + np.minimum(arithmetic.unit_roundoff * total, rest)
+    return np.asarray(errors)
 
 
 def without_largest(terms: FloatArray) -> FloatArray:

@@ -79,9 +79,12 @@ def rows_of(logits: FloatArray, arithmetic: Arithmetic, *, explicit_lse: bool) -
 
     spread = np.sum(probability * distance, axis=1, keepdims=True)
     # Equal logits: exp(0) = 1, and whole numbers up to 1/u add up exactly in any order.
-    counting = np.all((shifted == 0.0) | ~present, axis=1, keepdims=True) & (classes * u <= 1.0)
-    exponentials = np.where(counting, 0.0, u * (spread + ELEMENTARY * rest))
-    summation = np.where(counting, 0.0, summation_error(others / (1.0 + excess), u))
+    ones = np.all((shifted == 0.0) | ~present, axis=1, keepdims=True)
+    counting = ones & (classes * arithmetic.summation_roundoff <= 1.0)
+    exponentials = np.where(ones, 0.0, u * (spread + ELEMENTARY * rest))
+    counted = 0.0 if classes * u <= 1.0 else u  # the count itself has to be stored
+    summed = summation_error(others / (1.0 + excess), arithmetic)
+    summation = np.where(counting, counted, summed)
     exponentials, summation = _through_logarithm(exponentials, summation)
     logarithm = ELEMENTARY * u * log_sum + classes * arithmetic.smallest_normal
     bound = exponentials + summation + logarithm

@@ -42,5 +42,5 @@ def effective_targets(tau: FloatArray, arithmetic: Arithmetic) -> EffectiveTarge
         mass=mass,
         single=single,
         plain=single & (mass == 1.0),
-        summation=summation_error(without_largest(size), arithmetic.unit_roundoff, mass),
+        summation=summation_error(without_largest(size), arithmetic.backward, mass),
     )

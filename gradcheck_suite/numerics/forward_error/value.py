@@ -52,7 +52,7 @@ def _row_value_bound(
     cost = target.size * row.loss
     value = np.sum(cost, axis=1, keepdims=True)
     shift = np.sum(target.size * (row.distance + row.loss), axis=1, keepdims=True)
-    summed = summation_error(without_largest(cost), u, value)
+    summed = summation_error(without_largest(cost), arithmetic, value)
     products = np.where(target.plain, 0.0, (TARGET * u + (1.0 + TARGET) * stored) * value)
     terms = [
         *log_sum_terms(row, target.mass),
@@ -60,7 +60,7 @@ def _row_value_bound(
         ("sum over classes", summed + products + stored * np.where(target.single, 0.0, value)),
     ]
     if explicit_lse:
-        dot = np.where(target.plain, 0.0, _explicit_dot_error(logits, row, target, u))
+        dot = np.where(target.plain, 0.0, _explicit_dot_error(logits, row, target, arithmetic))
         terms.append(("explicit lse", vanishing_product(target.mass, row.explicit) + dot))
     columns = [(label, part[:, 0]) for label, part in terms]
     one = np.ones(len(value))
@@ -68,14 +68,15 @@ def _row_value_bound(
 
 
 def _explicit_dot_error(
-    logits: FloatArray, row: Rows, target: EffectiveTargets, u: float
+    logits: FloatArray, row: Rows, target: EffectiveTargets, arithmetic: Arithmetic
 ) -> FloatArray:
     """Error (N, 1) of T·lse − Σ_j τ_j f_j, where the products are rounded before they cancel."""
+    u = arithmetic.unit_roundoff
     used = np.where(np.isfinite(logits) & (target.size > 0.0), logits, 0.0)
     products = target.size * np.abs(used)
     size = np.sum(products, axis=1, keepdims=True)
     lse = np.abs(row.log_sum_exp)
-    summed = summation_error(without_largest(products), u, size)
+    summed = summation_error(without_largest(products), arithmetic, size)
     rounded = (TARGET - 1.0) * u * (target.mass * lse + size)
     return np.asarray(rounded + target.summation * lse + summed)
 
@@ -89,7 +90,7 @@ def denominator_error(parts: npt.ArrayLike, arithmetic: Arithmetic) -> float:
     whole = bool(np.all(sizes == np.round(sizes)))
     if total == 0.0 or (whole and total * u <= 1.0):
         return 0.0
-    return float(summation_error(without_largest(sizes), u, total)[0]) / total
+    return float(summation_error(without_largest(sizes), arithmetic, total)[0]) / total
 
 
 @quiet
@@ -117,7 +118,7 @@ def reduced_value_bound(
     values = np.where(np.isfinite(row_values), row_values, 0.0)
     size = float(np.sum(np.abs(values)))
     value = abs(float(np.sum(values)))
-    summed = float(summation_error(without_largest(values), u, size)[0])
+    summed = float(summation_error(without_largest(values), arithmetic, size)[0])
     rounding = HEADROOM * (summed + 3.0 * u * size + scale_error * value)
     bound = row_bound.sum() * factor
     pairs = [*bound.terms, ("sum over rows", np.asarray(rounding * factor))]
