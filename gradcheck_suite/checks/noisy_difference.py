@@ -106,7 +106,8 @@ def _judged(case: Case, yardstick: Yardstick, gradient: FloatArray, slopes: Slop
     """Row by row for a failure, all rows together for a pass."""
     allowed = TOLERATED * yardstick.same_dtype_error.gradient
     rows = case.options.reduction == "none"
-    certain = CERTAIN_OF_ROW * allowed if rows else CERTAIN * np.linalg.norm(allowed, keepdims=True)
+    batch = np.atleast_1d(CERTAIN * np.linalg.norm(allowed))
+    certain = CERTAIN_OF_ROW * allowed if rows else batch
     found, granted = slopes.error(0), slopes.tolerance(certain, 0)
     worst = int(np.argmax(found / granted))
     if found[worst] > granted[worst]:
