@@ -20,11 +20,19 @@ def test_the_wide_formats_store_what_they_compute(dtype: str) -> None:
     assert arithmetic.storage_roundoff == 0.0
 
 
-def test_half_precisions_accumulate_in_float32_unless_they_declare_otherwise() -> None:
-    usual, declared = Arithmetic.of("float16"), Arithmetic.of("float16", "float16")
-    assert (usual.unit_roundoff, usual.storage_roundoff) == (2.0**-24, 2.0**-11)
-    assert (declared.unit_roundoff, declared.storage_roundoff) == (2.0**-11, 0.0)
-    assert Arithmetic.of("float16", "float32") == usual
+def test_half_precisions_round_every_operation_and_sum_in_float32_unless_they_declare() -> None:
+    usual, fused, narrow = (
+        Arithmetic.of("float16", accumulation) for accumulation in (None, "float32", "float16")
+    )
+    assert (usual.unit_roundoff, usual.summation_roundoff) == (2.0**-11, 2.0**-24)
+    assert (fused.unit_roundoff, fused.summation_roundoff) == (2.0**-24, 2.0**-24)
+    assert (narrow.unit_roundoff, narrow.summation_roundoff) == (2.0**-11, 2.0**-11)
+    assert [each.storage_roundoff for each in (usual, fused, narrow)] == [0.0, 2.0**-11, 0.0]
+
+
+def test_sums_that_autodiff_makes_are_accumulated_in_the_dtype() -> None:
+    assert Arithmetic.of("bfloat16").backward == Arithmetic.of("bfloat16", "bfloat16")
+    assert Arithmetic.of("float32").backward == Arithmetic.of("float32")
 
 
 @pytest.mark.parametrize(
