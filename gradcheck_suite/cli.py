@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import secrets
 import sys
-import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import click
@@ -19,10 +18,11 @@ from rich.text import Text
 
 from gradcheck_suite import addresses, backends, discovery, display, provenance
 from gradcheck_suite.errors import BackendUnavailable, UsageError
+from gradcheck_suite.explanation import explain as explained
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.outcome import Run
 from gradcheck_suite.property_search import GeneratedCases
-from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT, checks
+from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT
 from gradcheck_suite.specification.clause import clauses, select
 from gradcheck_suite.specification.dialect import CHOICES
 from gradcheck_suite.specification.presets import PRESETS, expanded
@@ -41,6 +41,10 @@ def cli() -> None:
     gradcheck-suite search my_package.losses:loss        beyond the curated cases
     gradcheck-suite explain gradient.analytic            what a clause asks, and why
     """
+
+
+#: Arguments of ``gs.conformance`` → the options of run and search that give them.
+OPTIONS = MappingProxyType({"path": "--report", "dtypes": "--dtype", "device": "--device"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +133,7 @@ def run(
     """
     console = Console()
     for path in reports:
-        _usage(partial(_writable, path))  # before the work, not after it
+        _usage(partial(_writable, path), OPTIONS)  # before the work, not after it
     if examples is not None:
         cases = (*(cases or ("*",)), _generated(examples))
     runs = []
@@ -167,7 +171,7 @@ def search(
     """
     console = Console()
     for path in reports:
-        _usage(partial(_writable, path))
+        _usage(partial(_writable, path), OPTIONS)
     if fresh:
         options["seed"] = secrets.randbelow(2**31)
     target = Target(implementation, backend, quick=False)
@@ -233,7 +237,8 @@ def _judge(
                 on_plan=meter.plan,
                 on_record=meter.advance,
                 **options,
-            )
+            ),
+            OPTIONS,
         )
     if found.outcomes:
         display.show_run(console, found)
@@ -297,38 +302,14 @@ def _example() -> str:
 @cli.command()
 @click.argument("clause")
 def explain(clause: str) -> None:
-    """What a clause asks, why it matters, how it is decided, and its cases."""
+    """What a clause asks, why it matters, how it is decided, within which bound, and its cases."""
     console = Console(highlight=False)
-    by_name = checks()
     for each in _usage(lambda: select(clause)):
-        console.print(Text(f"{each.id}  ({each.level})", style="bold"))
-        _paragraph(console, "asks", each.statement)
-        _paragraph(console, "because", each.why)
-        _paragraph(console, "origin", each.origin)
-        if each.choice:
-            values = ", ".join(CHOICES[each.choice])
-            _paragraph(console, "dialect", f"{each.choice}: {values}; advice until declared")
-        decided = inspect.getdoc(by_name[each.check].run) or ""
-        _paragraph(console, "decided", f"by the check {each.check}: {decided}")
-        _paragraph(console, "cases", ", ".join(recipe.id for recipe in each.cases))
+        text = Text(explained(each, min(console.width, 120)))
+        text.highlight_regex(r"^[^ ].*", "bold")
+        text.highlight_regex(r"(?m)^  [a-z]+ ", "dim")
+        console.print(text, soft_wrap=True)
         console.print()
-
-
-def _paragraph(console: Console, label: str, text: str) -> None:
-    if not text:
-        return
-    width = min(console.width, 100)
-    console.print(
-        Text(
-            textwrap.fill(
-                " ".join(text.split()),
-                width,
-                initial_indent=f"  {label:<9}",
-                subsequent_indent=" " * 11,
-                break_on_hyphens=False,
-            )
-        )
-    )
 
 
 @cli.command("list")
@@ -459,12 +440,16 @@ def _choices(given: tuple[str, ...]) -> dict[str, str]:
     return choices
 
 
-def _usage(function: Callable[[], Any]) -> Any:
-    """Our usage errors become click's: one line and exit code 2, never a traceback of ours."""
+def _usage(function: Callable[[], Any], options: Mapping[str, str] = MappingProxyType({})) -> Any:
+    """Our usage errors become click's: one line and exit code 2, never a traceback of ours.
+
+    ``options`` says how the arguments that a message may begin with are written here.
+    """
     try:
         return function()
     except (UsageError, BackendUnavailable) as error:
-        raise click.UsageError(str(error)) from None
+        argument, colon, rest = str(error).partition(": ")
+        raise click.UsageError(options.get(argument, argument) + colon + rest) from None
 
 
 def main() -> None:

@@ -32,7 +32,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     | frozenset({"expectations_update"}),
     frozenset({"addresses", "engine", "property_search", "specified"}),
     frozenset({"runner"}),
-    frozenset({"orders"}),
+    frozenset({"explanation", "orders"}),
     frozenset({"supervisor", "worker"}),
     frozenset({"suite"}),
     frozenset({"__init__", "cli"}),

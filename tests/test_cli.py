@@ -297,7 +297,11 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work() -> None:
         (("numpy-reference", "--clause", "gradients.*"), ("'gradients.*' matches no clause",)),
         (("numpy-reference", "--exclude", "gradients.*"), ("'gradients.*' matches no clause",)),
         (("numpy-reference", "--case", "rows9*"), ("cases: rows9* matches no case",)),
-        (("numpy-reference", "--dtype", "float63"), ("'float63' is unknown; use float64",)),
+        (
+            ("numpy-reference", "--dtype", "float63"),
+            ("--dtype: 'float63' is unknown; use",),
+        ),
+        (("numpy-reference", "--report", "x.pdf"), ("--report: no report format for 'x.pdf'",)),
         (("numpy-reference", "--backend", "tensorflow"), ("known backends: jax, numpy, torch",)),
         (("numpy-reference", "--device", "cuda:7"), ("numpy has no 'cuda:7' here; it has cpu",)),
         (
@@ -361,7 +365,7 @@ def test_explain_says_what_why_and_how() -> None:
     result = invoke("explain", "gradient.upstream")
     assert result.exit_code == 0
     labels = re.findall(r"^  ([a-z]+) ", result.output, flags=re.MULTILINE)
-    assert labels == ["asks", "because", "origin", "decided", "cases"]
+    assert labels == ["asks", "because", "origin", "decided", "bound", "cases"]
 
 
 def test_every_clause_can_be_explained_in_80_columns() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
 from typing import Literal
@@ -66,6 +67,18 @@ def clauses() -> tuple[Clause, ...]:
     return discovery.members("clauses")
 
 
+def _near(pattern: str, families: list[str]) -> str:
+    """``; did you mean …?``: ids like the pattern; a family's where only that is misspelt."""
+    family, dot, name = pattern.partition(".")
+    ids = [] if "*" in pattern else [clause.id for clause in clauses()]
+    near = get_close_matches(pattern, ids, n=3, cutoff=0.75)
+    if not near and (not dot or "*" in name):
+        near = [f"{found}.*" for found in get_close_matches(family, families, n=2)]
+    if not near and family in families:
+        near = [clause.id for clause in clauses() if clause.family == family][:6]
+    return f"; did you mean {', '.join(near)}?" if near else ""
+
+
 def select(patterns: str | tuple[str, ...] = "*") -> tuple[Clause, ...]:
     """The clauses whose id matches one of the patterns (``gradient.*``).
 
@@ -78,10 +91,10 @@ def select(patterns: str | tuple[str, ...] = "*") -> tuple[Clause, ...]:
         raise UsageError("clauses: no pattern at all is given; '*' stands for every clause")
     for pattern in wanted:
         if not any(fnmatchcase(clause.id, pattern) for clause in clauses()):
-            families = ", ".join(sorted({clause.family for clause in clauses()}))
+            families = sorted({clause.family for clause in clauses()})
             raise UsageError(
-                f"clauses: {pattern!r} matches no clause; families are {families} "
-                "(gradcheck-suite list clauses)"
+                f"clauses: {pattern!r} matches no clause; families are {', '.join(families)} "
+                f"(gradcheck-suite list clauses){_near(pattern, families)}"
             )
     return tuple(
         clause for clause in clauses() if any(fnmatchcase(clause.id, pattern) for pattern in wanted)

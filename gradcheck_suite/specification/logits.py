@@ -65,14 +65,17 @@ class Draw:
 
 
 def _normal(draw: Draw) -> FloatArray:
+    """Normal, of standard deviation 2."""
     return 2.0 * draw.normal()
 
 
 def _wide(draw: Draw) -> FloatArray:
+    """Normal, of standard deviation 20: most probabilities vanish."""
     return 20.0 * draw.normal()
 
 
 def _equal(draw: Draw) -> FloatArray:
+    """All logits of a row are equal: p = 1/C, and sums are exact."""
     return np.repeat(draw.rng.integers(-3, 4, (draw.rows, 1)) / 2, draw.classes, axis=1)
 
 
@@ -85,12 +88,14 @@ def _tied(draw: Draw) -> FloatArray:
 
 
 def _saturated(draw: Draw) -> FloatArray:
+    """The target 40 above the others: p_c rounds to 1."""
     logits = draw.normal()
     logits[draw.row, draw.target] += 40.0
     return logits
 
 
 def _rare(draw: Draw) -> FloatArray:
+    """The target 30 below the others: p_c is about 1e-13."""
     logits = draw.normal()
     logits[draw.row, draw.target] -= 30.0
     return logits

@@ -1,0 +1,31 @@
+"""Every bound in one line: what ``gradcheck-suite explain`` shows. docs/bounds.md derives them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+
+#: Name of a bound, as checks use it → its formula.
+FORMULAS: Mapping[str, str] = MappingProxyType(
+    {
+        "row_bound": "row: κ[T(Λ + X) + uΣτ_j(|d_j| + v_j) + Σ′min(uv, τ_j v_j) + 4uv]",
+        "value_bound": "value: rows B_n = κ[T(Λ + X) + uΣτ_j(|d_j| + v_j) + Σ′min(uv, τ_j v_j) + "
+        "4uv]; reduced [Σ B_n + κ(Σ′min(uS, L_n) + 3uS)]/den with S = Σ L_n",
+        "gradient_bound": "gradient: |u_n/den|·[T p_i expm1(κρ_i) + κ(4u|g_i| + p_i(Σ′min(uT, τ_j) "
+        "+ 4uT) + 4uτ_i)] + what the target and the maximum receive, ρ_i = u|d_i| + u v_i + Λ + X "
+        "+ 6u",
+        "saturated_bound": "target of a saturated row: relative to Σ_{j≠c} p_j, however small",
+        "target_gradient_bound": "gradient in t (or w): κ|u_n/den| k_j[Λ + u|d_j| + 5u v_j + "
+        "3u(|lse| + |f_j|)], k_j = (1−ε)w_j (or t'_j)",
+        "jvp_bound": "jvp: Στ_j[error of p·v + 8u(V_j + R)], error of p·v = Σp_j V_j(expm1(κρ_j) + "
+        "2κu) + κΣmin(uR, p_j V_j), R = Σp_j V_j",
+        "hvp_bound": "Hessian times v: T p_i[(V_i + R)(expm1(κρ_i) + 8κu) + error of p·v]",
+        "truncation_error": "finite difference: truncation (estimated from the stencil) + "
+        "noise of the value / step + the gradient's own bound along the direction",
+    }
+)
+#: What the letters are.
+LETTERS = (
+    "κ = 2; u unit roundoff; d = f − max f; v = −log p (in a reduction over classes Σ τ_j v_j); "
+    "Λ error of log Σ e^d; X = min(u|lse|, …) that of forming lse itself; Σ′ without the largest"
+)
