@@ -11,7 +11,7 @@ from gradcheck_suite import backends
 from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.layout import LAYOUTS, np_expand
 from gradcheck_suite.specification.recipe import Recipe
-from gradcheck_suite.subject.arrays import Arrays
+from gradcheck_suite.subject.arrays import CaseArrays
 
 SHAPES = [(), (5,), (4, 5), (2, 5, 3), (2, 5, 3, 4)]
 every_layout = pytest.mark.parametrize("layout", LAYOUTS.values(), ids=lambda layout: layout.name)
@@ -76,7 +76,7 @@ def test_numpy_arrays_have_the_strides_of_their_layout(
 ) -> None:
     case = Recipe(layout=layout).build(0, "float32")  # type: ignore[arg-type]
 
-    logits = Arrays(backends.load("numpy"), "cpu", "float32").logits(case)
+    logits = CaseArrays(backends.load("numpy"), "cpu", "float32").logits(case)
 
     assert np.array_equal(logits, case.logits)
     assert tuple(stride // 4 for stride in logits.strides) == strides
@@ -94,7 +94,7 @@ def test_the_leaf_that_torch_differentiates_lies_as_the_case_says(layout: str) -
         return ((logits * logits).sum(),)
 
     (_, (gradient,)) = backend.vjp(
-        function, (Arrays(backend, "cpu", "float64").logits(case),), None
+        function, (CaseArrays(backend, "cpu", "float64").logits(case),), None
     )
 
     assert met[0].is_leaf
@@ -119,7 +119,7 @@ def test_jax_has_no_strides_and_says_so() -> None:
 @pytest.mark.parametrize("batch", [(), (2, 3), (2, 3, 4)], ids=str)
 def test_rows_take_their_rank_and_come_back(batch: tuple[int, ...], class_axis: int) -> None:
     case = Recipe(batch=batch, classes=5).build(0, "float64")
-    arrays = Arrays(backends.load("numpy"), "cpu", "float64", class_axis)
+    arrays = CaseArrays(backends.load("numpy"), "cpu", "float64", class_axis)
 
     logits = arrays.logits(case)
 

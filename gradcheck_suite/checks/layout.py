@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
-from gradcheck_suite.checks.gradient import reduction
+from gradcheck_suite.checks.gradient import reduction, target_gradient
 from gradcheck_suite.checks.judgement import judge, worst_of
 from gradcheck_suite.checks.offering import offered
 from gradcheck_suite.checks.yardstick import Yardstick
@@ -164,9 +164,14 @@ def sizes(subject: Subject, case: Case) -> Verdict:
 
 
 def rank(subject: Subject, case: Case) -> Verdict:
-    """Value and gradient of K-D logits against the specification of their rows."""
+    """Value and gradients of K-D arrays against the specification of their rows."""
     asked = offered(subject, case)
-    return asked if isinstance(asked, Skipped) else reduction(subject, asked)
+    if isinstance(asked, Skipped):
+        return asked
+    verdicts = [reduction(subject, asked)]
+    if asked.target_kind == "probabilities" and not subject.supports(asked, "gradient"):
+        verdicts.append(target_gradient(subject, asked))
+    return worst_of([each for each in verdicts if not isinstance(each, Skipped)])
 
 
 def dtypes(subject: Subject, case: Case) -> Verdict:

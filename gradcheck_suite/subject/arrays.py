@@ -18,7 +18,7 @@ from gradcheck_suite.protocols import Array, Backend
 
 
 @dataclass(frozen=True, slots=True)
-class Arrays:
+class CaseArrays:
     """The bridge for one backend, device and dtype.
 
     Attributes:

@@ -61,7 +61,7 @@ class BoundSubject:
 
     def __post_init__(self) -> None:
         class_axis = self.implementation.class_axis
-        self.arrays = arrays.Arrays(self.backend, self.device, self.dtype, class_axis)
+        self.arrays = arrays.CaseArrays(self.backend, self.device, self.dtype, class_axis)
 
     @property
     def name(self) -> str:

@@ -200,6 +200,28 @@ def large_path_in_float32(logits: Any, targets: Any, *, reduction: str = "mean")
     return value.astype(logits.dtype), gradient.astype(logits.dtype)
 
 
+@mutant("layout.sizes", "target probabilities past the first 1024 classes are not read")
+def targets_cut_off(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    t = distribution(logits, targets)
+    if targets.ndim == 2:
+        t = np.where(np.arange(t.shape[1]) < 1024, t, 0)
+    return correct(logits, t, reduction=reduction)
+
+
+@mutant("layout.sizes", "the mean over more than 1024 rows is the mean of block means")
+def mean_of_block_means(
+    logits: Any, targets: Any, *, ignore_index: int = -100, reduction: str = "mean"
+) -> Any:
+    if reduction != "mean" or len(logits) <= 1024:
+        return correct(logits, targets, ignore_index=ignore_index, reduction=reduction)
+    blocks = [
+        correct(logits[cut], targets[cut], ignore_index=ignore_index)
+        for cut in (slice(0, 1024), slice(1024, None))
+    ]
+    values, gradients = zip(*blocks, strict=True)
+    return np.mean(values), np.concatenate(gradients) / len(blocks)
+
+
 # --- layout.dtypes ---------------------------------------------------------------------------
 
 

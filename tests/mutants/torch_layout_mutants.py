@@ -204,6 +204,19 @@ def last_class_of_many(logits: Any, targets: Any, *, reduction: str = "mean") ->
     return reduced(targets.sum(-1) * lse - (targets * logits).sum(-1), reduction)
 
 
+@mutant("layout.sizes", "the mean of the logits, which ε is for, is over whole blocks of 128")
+def smoothing_over_whole_blocks(
+    logits: Any, targets: Any, *, label_smoothing: float = 0.0, reduction: str = "mean"
+) -> Any:
+    whole = logits.shape[-1] // 128 * 128
+    if not label_smoothing or not whole:
+        return correct(logits, targets, label_smoothing=label_smoothing, reduction=reduction)
+    log_p = logits.log_softmax(-1)
+    uniform = -log_p[:, :whole].sum(-1) / logits.shape[-1]
+    plain = correct(logits, targets, reduction="none")
+    return reduced((1 - label_smoothing) * plain + label_smoothing * uniform, reduction)
+
+
 # --- layout.rank -----------------------------------------------------------------------------
 
 DEEP = {"ranks": (1, 2, 3), "class_axis": 1}
@@ -274,6 +287,13 @@ def ignored_positions_count(
         return correct(logits, targets, ignore_index=ignore_index, reduction=reduction)
     total = correct(logits, targets, ignore_index=ignore_index, reduction="sum")
     return total / math.prod(targets.shape)
+
+
+@mutant("layout.rank", "the gradient in (N, C, d) targets is summed over the positions", **DEEP)
+def gradient_in_targets_summed(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    if targets.ndim == 3 and targets.requires_grad:
+        targets.register_hook(lambda u: u.sum(-1, keepdim=True).expand_as(u))
+    return correct(logits, targets, reduction=reduction)
 
 
 @mutant("layout.rank", "logits of one observation are given a batch axis, and keep it", **DEEP)
