@@ -33,6 +33,8 @@ INFERRED = 4.0
 
 FOLLOWED = 4
 """Suspect blocks of columns that are followed; more are a widespread fault."""
+TOGETHER = 1 << 14
+"""Elements whose stencils are held at a time."""
 SAMPLED = 16
 """Columns that are looked at where a fault is widespread."""
 
@@ -113,28 +115,39 @@ def columns(
     derivative, truncation = np.full(x.shape, np.nan), np.full(x.shape, np.inf)
     rounding = np.full(x.shape, np.inf)
     chosen = list(range(x.shape[1]) if classes is None else classes)
-    for done, j in enumerate(chosen, start=1):
-        direction = representable(x[:, j], np.ones(x.shape[0]), h, dtype).values
+    done = 0
+    # Columns go together where each takes one stencil; a step of its own asks for it alone.
+    together = max(1, len(chosen)) if max_evaluations < 8 else 1
+    together = min(together, max(1, TOGETHER // max(1, x.shape[0])))
+    for start in range(0, len(chosen), together):
+        part = chosen[start : start + together]
+        direction = representable(x[:, part], np.ones((x.shape[0], len(part))), h, dtype).values
 
-        def along(distance: float, j: int = j, direction: FloatArray = direction) -> FloatArray:
-            moved = x.copy()
-            moved[:, j] += distance * direction
-            return np.asarray(function(moved), dtype=np.float64)
+        def along(
+            distance: float, part: list[int] = part, direction: FloatArray = direction
+        ) -> FloatArray:
+            values = np.empty(direction.shape)
+            for k, j in enumerate(part):
+                moved = x.copy()
+                moved[:, j] += distance * direction[:, k]
+                values[:, k] = function(moved)
+            return values
 
         estimate = directional_derivative(
             along,
-            value=at_zero,
+            value=np.broadcast_to(at_zero[:, None], direction.shape),
             step=h,
             machine_epsilon=machine_epsilon,
-            noise=noise,
-            target_error=target_error,
+            noise=np.asarray(noise)[..., None],
+            target_error=None if target_error is None else np.asarray(target_error)[..., None],
             max_evaluations=max_evaluations,
         )
         # The lattice moved the direction by up to a unit: the slope is per direction[i].
-        derivative[:, j] = estimate.derivative / direction
-        truncation[:, j] = estimate.truncation_error / np.abs(direction)
-        rounding[:, j] = estimate.rounding_error / np.abs(direction)
-        evaluations += estimate.evaluations
+        derivative[:, part] = estimate.derivative / direction
+        truncation[:, part] = estimate.truncation_error / np.abs(direction)
+        rounding[:, part] = estimate.rounding_error / np.abs(direction)
+        evaluations += estimate.evaluations * len(part)
+        done += len(part)
         if progress is not None:
             progress(done, len(chosen))
     return Estimate(derivative, truncation, rounding, h, evaluations)
