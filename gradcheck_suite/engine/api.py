@@ -57,6 +57,7 @@ def gradcheck(
     localise: bool | int = True,
     teeth: bool = False,
     complex_step: bool = False,
+    memory: float | None = None,
 ) -> Result:
     """Checks the derivatives of ``function`` at ``primals``.
 
@@ -88,6 +89,8 @@ def gradcheck(
         teeth: plants errors in the gradient under test and reports which are caught.
         complex_step: adds the check of that name, which sees errors of 1e-8 and less, for
             NumPy functions that take complex arrays.
+        memory: MiB that the check of second order may take beside the primals (default: what
+            is free). Where it needs more it is skipped, and says what it needs.
 
     Returns:
         A ``Result``: ``print`` it; its truth value is whether it passed.
@@ -103,7 +106,7 @@ def gradcheck(
         stack.enter_context(warnings.catch_warnings())
         warnings.simplefilter("ignore")
         built = problem.build(function, primals, gradient=gradient, scope=stack)
-        session = Session(built, seed, directions, localise=localise)
+        session = Session(built, seed, directions, localise=localise, memory=memory)
         outcomes = tuple(_judged(session, name, "reverse" in chosen) for name in chosen)
         return Result(
             function=built.title,

@@ -110,10 +110,10 @@ def pair(session: Session) -> Outcome:
         kept = [i for i, gradient in enumerate(pulled) if gradient is not None]
         flip = np.conj if backend.name == "jax" else np.asarray
         return pairing(
-            [flip(backend.asnumpy(u)) for u in upstream],
-            [backend.asnumpy(one) for one in pushed],
-            [flip(backend.asnumpy(pulled[i])) for i in kept],
-            [backend.asnumpy(vectors[i]) for i in kept],
+            [flip(backend.view(u)) for u in upstream],
+            [backend.view(one) for one in pushed],
+            [flip(backend.view(pulled[i])) for i in kept],
+            [backend.view(vectors[i]) for i in kept],
             machine_epsilon=epsilon,
             spread=spread,
         )
@@ -152,8 +152,8 @@ def _pairing_spread(session: Session, vectors: Any, compared: Callable[..., Any]
         for index, array in enumerate(arrays):
             rng = generator(session.seed, 4, *stream, index)
             described = backend.describe(array)
-            values = perturbed(backend.asnumpy(array), rng, problem.machine_epsilon)
-            moved.append(backend.asarray(values, described.dtype, described.device))
+            values = perturbed(backend.view(array), rng, problem.machine_epsilon)
+            moved.append(backend.adopt(values, described.dtype, described.device))
         return tuple(moved)
 
     for number in range(3):
@@ -245,6 +245,7 @@ def _resampled(
         session.seed + 1,
         session.directions,
         localise=session.localise,
+        memory=session.memory,
     )
     again = check(beside).verdict if not problem.beside else None
     session.evaluations += beside.evaluations

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass, replace
 from typing import Any
 
-from gradcheck_suite.engine import line
+from gradcheck_suite.engine import line, memory
 from gradcheck_suite.engine.decision import decide
 from gradcheck_suite.engine.evidence import Question
 from gradcheck_suite.engine.first_order import filled
 from gradcheck_suite.engine.line import Tangent
+from gradcheck_suite.engine.problem import Problem
 from gradcheck_suite.engine.result import Outcome, judged
 from gradcheck_suite.engine.session import Session
 from gradcheck_suite.errors import Unsupported
@@ -31,14 +33,22 @@ def second(session: Session) -> Outcome:
     if any(leaf.is_complex for leaf in problem.leaves):
         return Outcome("second", Skipped("no second order for complex primals"))
 
+    refusal = memory.refusal(problem, session.memory)
+    if refusal:
+        return Outcome("second", Skipped(refusal))
+    latest: list[Products] = []
+
     def ask(number: int) -> Question:
-        return _question(session, number)
+        latest.clear()
+        v, w = session.tangent(number), line.draw(problem, session.seed, 10, number)
+        latest.append(Products(v, w, *product(session, problem.primals, v, w)))
+        return _question(session, latest[0])
 
     try:
         _, verdict = decide(session, ask, "⟨w, H v⟩ − finite difference of ⟨w, Jᵀu⟩")
         if isinstance(verdict, Passed):
-            symmetric = _symmetric(session, verdict.inequality)
-            verdict = symmetric if isinstance(symmetric, Failed) else verdict
+            symmetric = _symmetric(session, latest[0], verdict.inequality)
+            verdict = symmetric if isinstance(symmetric, Failed) else _with_need(problem, verdict)
     except Unsupported as reason:
         return Outcome("second", Skipped(str(reason)))
     except _NotFinite as found:
@@ -51,6 +61,24 @@ class _NotFinite(Exception):
     """The Hessian-vector product gave NaN or infinity."""
 
 
+def _with_need(problem: Problem, passed: Passed) -> Passed:
+    needs = memory.needed(problem)
+    if needs < memory.WORTH_SAYING:
+        return passed
+    said = f"needs about {needs:.0f} MiB beside the primals"
+    return replace(passed, note="; ".join(part for part in (passed.note, said) if part))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Products:
+    """Two directions, ⟨w, H v⟩ and ‖S H v‖."""
+
+    v: Tangent
+    w: Tangent
+    inner: float
+    size: float
+
+
 def product(session: Session, primals: Any, v: Tangent, w: Tangent) -> tuple[float, float]:
     """⟨w, H v⟩ and ‖S H v‖."""
     problem = session.problem
@@ -61,10 +89,9 @@ def product(session: Session, primals: Any, v: Tangent, w: Tangent) -> tuple[flo
     return inner, line.scaled_norm(problem, w, seconds)
 
 
-def _question(session: Session, number: int) -> Question:
+def _question(session: Session, known: Products) -> Question:
     problem, backend = session.problem, session.problem.backend
-    v, w = session.tangent(number), line.draw(problem, session.seed, 10, number)
-    base, size = product(session, problem.primals, v, w)
+    v, w, base, size = known.v, known.w, known.inner, known.size
     if not math.isfinite(base):
         raise _NotFinite(base)
 
@@ -87,11 +114,10 @@ def _question(session: Session, number: int) -> Question:
     )
 
 
-def _symmetric(session: Session, known: Inequality | None) -> Verdict:
+def _symmetric(session: Session, seen: Products, known: Inequality | None) -> Verdict:
     """Symmetry by rounding; below the finite difference's error two products look the same."""
     problem = session.problem
-    v, w = session.tangent(0), line.draw(problem, session.seed, 10, 0)
-    forth, size = product(session, problem.primals, v, w)
+    v, w, forth, size = seen.v, seen.w, seen.inner, seen.size
     back, other = product(session, problem.primals, w, v)
     first = 8.0 * problem.machine_epsilon * math.hypot(size, other)
     inequality = Inequality("|⟨w, H v⟩ − ⟨v, H w⟩|", abs(forth - back), first)

@@ -31,7 +31,7 @@ LONGEST_TO_LOCALISE = 20.0
 LEAST_TO_LOCALISE = 64
 """… and so many it may in any case."""
 KEPT = 1 << 22
-"""Elements up to which directions are kept; larger ones are drawn again."""
+"""Elements up to which all directions are kept; of larger ones the latest is."""
 
 
 @dataclass(eq=False)
@@ -43,6 +43,7 @@ class Session:
         seed: seed of every random draw; streams are numbered from it.
         directions: how many directions at least.
         localise: whether a failure is narrowed down, or in how many evaluations at most.
+        memory: MiB that second order may take; None for what is free.
         evaluations: how many values of the function were used so far.
         seconds: what they took.
         localising_since: the evaluations that had been used when localisation began.
@@ -54,6 +55,7 @@ class Session:
     seed: int
     directions: int = 1
     localise: bool | int = True
+    memory: float | None = None
     evaluations: int = 0
     seconds: float = 0.0
     localising_since: int = 0
@@ -122,6 +124,9 @@ class Session:
         return min([1.0, *(scale / leaf.rms for scale, leaf in pairs if leaf.rms > 0.0)])
 
     def pull(self, primals: Arrays, cotangents: Arrays) -> Gradients:
+        """Jᵀu; what is known is not computed again (that it repeats is a check of its own)."""
+        if primals is self.problem.primals and cotangents is self.cotangents:
+            return self.gradients
         return self.pullback(primals, cotangents)[1]
 
     def pullback(self, primals: Arrays, cotangents: Arrays) -> tuple[Arrays, Gradients]:
@@ -131,13 +136,12 @@ class Session:
         return self.problem.pullback(primals, cotangents)
 
     def tangent(self, number: int) -> Tangent:
-        """Direction number k: kept if it is small, drawn again if it is not."""
-        if number in self.tangents:
-            return self.tangents[number]
-        drawn = line.draw(self.problem, self.seed, 2, number)
-        if sum(leaf.size for leaf in self.problem.leaves) <= KEPT:
-            self.tangents[number] = drawn
-        return drawn
+        """Direction number k: all are kept where they are small, else the latest one."""
+        if number not in self.tangents:
+            if sum(leaf.size for leaf in self.problem.leaves) > KEPT:
+                self.tangents.clear()
+            self.tangents[number] = line.draw(self.problem, self.seed, 2, number)
+        return self.tangents[number]
 
     def phi(self, primals: Arrays) -> float:
         """⟨u, f(primals)⟩."""
@@ -199,10 +203,9 @@ class Session:
         """The primals with every element moved by a unit in the last place or two."""
         problem, moved = self.problem, []
         for index, (array, leaf) in enumerate(zip(problem.primals, problem.leaves, strict=True)):
-            rng = generator(self.seed, 3, number, index)
-            values = perturbed(problem.backend.asnumpy(array), rng, problem.machine_epsilon)
-            described = leaf.described
-            moved.append(problem.backend.asarray(values, described.dtype, described.device))
+            rng, described = generator(self.seed, 3, number, index), leaf.described
+            values = perturbed(problem.backend.view(array), rng, problem.machine_epsilon)
+            moved.append(problem.backend.adopt(values, described.dtype, described.device))
         return tuple(moved)
 
     def spread(self, measure: Callable[[Arrays], Any], base: float) -> float:

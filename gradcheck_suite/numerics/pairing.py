@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +20,8 @@ import numpy.typing as npt
 FloatArray = npt.NDArray[np.float64]
 FIRST_ALLOWANCE = 8.0
 """Units of ε·√n that a short computation is granted before anything is measured."""
+CHUNK = 1 << 14
+"""Elements that are multiplied at a time, in float64."""
 SPREAD_SAFETY = 32.0
 """Backward errors are several units per operation, the probes perturb by one or two."""
 
@@ -56,11 +59,18 @@ def inner(left: Sequence[npt.ArrayLike], right: Sequence[npt.ArrayLike]) -> tupl
     """Σ l·r and Σ |l·r| over lists of arrays, in float64; real part for complex arrays."""
     total, magnitude = 0.0, 0.0
     for one, other in zip(left, right, strict=True):
-        product = np.real(np.conj(np.asarray(one)) * np.asarray(other))
-        product = np.asarray(product, dtype=np.float64)
-        total += float(np.sum(product))
-        magnitude += float(np.sum(np.abs(product)))
+        first, second = np.asarray(one).reshape(-1), np.asarray(other).reshape(-1)
+        for start in range(0, first.size, CHUNK):
+            product = np.real(
+                np.conj(_wide(first[start : start + CHUNK])) * _wide(second[start : start + CHUNK])
+            )
+            total += float(np.sum(product))
+            magnitude += float(np.sum(np.abs(product)))
     return total, magnitude
+
+
+def _wide(values: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    return values.astype(np.complex128 if np.iscomplexobj(values) else np.float64, copy=False)
 
 
 def pairing(
@@ -102,8 +112,16 @@ def rounding_spread(samples: Sequence[float]) -> float:
 
 def perturbed(
     values: npt.ArrayLike, rng: np.random.Generator, machine_epsilon: float
-) -> npt.NDArray[np.float64]:
-    """``values`` with every element moved by up to two units in the last place, relatively."""
+) -> npt.NDArray[Any]:
+    """``values`` with every element moved by up to two units in the last place, relatively.
+
+    A fresh array of the same dtype, from one piece after another in float64.
+    """
     array = np.asarray(values)
-    factor = 1.0 + machine_epsilon * rng.integers(-2, 3, size=array.shape)
-    return np.asarray(array * factor)
+    moved = np.empty(array.shape, array.dtype)
+    source, target = array.reshape(-1), moved.reshape(-1)
+    for start in range(0, source.size, CHUNK):
+        part = source[start : start + CHUNK]
+        units = rng.integers(-2, 3, size=part.size, dtype=np.int8)
+        target[start : start + CHUNK] = _wide(part) * (1.0 + machine_epsilon * units)
+    return moved

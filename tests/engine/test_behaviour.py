@@ -189,3 +189,18 @@ def test_a_result_prints_within_eighty_columns_and_is_true_if_it_passed():
 
 def test_the_same_seed_gives_the_same_result():
     assert str(gradcheck(torch.exp, X, seed=5)) == str(gradcheck(torch.exp, X, seed=5))
+
+
+def test_second_order_says_what_it_needs_where_that_is_not_allowed():
+    x = torch.randn(64, 1000, dtype=torch.float64)
+    result = gradcheck(lambda x: x.sin().sum(), x, checks=("reverse", "second"), memory=4)
+    assert result["second"].status is Status.SKIPPED
+    assert "needs about 7 MiB here, 4 MiB are allowed" in result["second"].reason
+    assert result.passed
+
+
+def test_a_large_problem_says_what_second_order_needs():
+    x = torch.randn(700, 1000, dtype=torch.float64)
+    result = gradcheck(lambda x: x.sin().sum(), x, checks="second")
+    assert result["second"].status is Status.PASSED
+    assert "needs about 75 MiB" in result["second"].verdict.note
