@@ -37,6 +37,8 @@ def words(result: pytest.RunResult) -> str:
 def run(project: pytest.Pytester, toml: str, *arguments: str) -> pytest.RunResult:
     project.path.joinpath("known.toml").write_text(toml, encoding="utf-8")
     options = ("--gradcheck-expectations", "known.toml", "-p", "no:cacheprovider")
+    if "-n" in arguments:
+        pytest.importorskip("xdist")
     start = project.runpytest_subprocess if "-n" in arguments else project.runpytest
     return start(*WRONG, *NARROW, *options, *arguments)
 

@@ -11,6 +11,8 @@ NODE = "softmax-nll::losses:missing_one_over_m::gradient.analytic::rows4-classes
 
 
 def run(project: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    if "-n" in arguments:
+        pytest.importorskip("xdist")
     start = project.runpytest_subprocess if "-n" in arguments else project.runpytest
     return start("-p", "no:cacheprovider", *arguments)
 
