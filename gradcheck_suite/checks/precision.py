@@ -8,7 +8,12 @@ import numpy as np
 
 from gradcheck_suite.case import Case
 from gradcheck_suite.checks.judgement import judge, number, worst_of
-from gradcheck_suite.checks.stability import gradient_in_range, in_range, value_in_range
+from gradcheck_suite.checks.stability import (
+    gradient_in_range,
+    in_range,
+    value_in_range,
+    with_resolution,
+)
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.numerics.forward_error.roundings import HEADROOM
 from gradcheck_suite.numerics.tolerance import Bound
@@ -21,7 +26,7 @@ def accumulation(subject: Subject, case: Case) -> Verdict:
 
     Every order of adding C ones is exact, and a value of log(C − k) with k a whole number
     tells that k classes are missing. A running log-sum-exp adds no ones: it rounds at every
-    class, and is held to the bound of a sum in which every addition rounds, κ·min(Cu, 1).
+    class, and is held to the bound of a sum in which every addition rounds, κ·min(Cu_s, 1).
     """
     exact = bool(np.all(case.logits == case.logits[:, :1])) and case.options.reduction == "none"
     if not exact:
@@ -38,7 +43,7 @@ def _no_class_is_lost(subject: Subject, case: Case) -> Verdict:
     got = subject.value(case)
     sharp = judge("value", got, reference.value, bound, names=("got", "log C"))
     if not isinstance(sharp, Failed):
-        return sharp
+        return with_resolution(sharp, bound, reference.value, 1.0, case.dtype)
     with np.errstate(all="ignore"):
         lost = case.classes - np.rint(np.exp(got))
         missing = np.abs(got - np.log(case.classes - lost)) <= bound.total
@@ -57,10 +62,11 @@ def _no_class_is_lost(subject: Subject, case: Case) -> Verdict:
             ),
             index=(int(row),),
         )
-    u = yardstick.arithmetic.unit_roundoff
+    u = yardstick.arithmetic.summation_roundoff
     every_addition = HEADROOM * min(case.classes * u, 1.0)
     rounded = bound + Bound.of(bound.total.shape, [("every addition rounds", every_addition)])
-    return judge("value", got, reference.value, rounded, names=("got", "log C"))
+    verdict = judge("value", got, reference.value, rounded, names=("got", "log C"))
+    return with_resolution(verdict, rounded, reference.value, 1.0, case.dtype)
 
 
 CHECKS = (

@@ -34,7 +34,7 @@ def value_in_range(subject: Subject, case: Case) -> Verdict:
         reference=yardstick.reference,
     )
     unit = float(case.rows) if case.options.reduction == "sum" else 1.0
-    return _with_resolution(verdict, bound, yardstick.reference.value, unit, case.dtype)
+    return with_resolution(verdict, bound, yardstick.reference.value, unit, case.dtype)
 
 
 def gradient_in_range(subject: Subject, case: Case) -> Verdict:
@@ -49,7 +49,7 @@ def gradient_in_range(subject: Subject, case: Case) -> Verdict:
         reference=yardstick.reference,
     )
     unit = np.abs(yardstick.reference.scale)[:, None]
-    return _with_resolution(verdict, bound, specified, unit, case.dtype)
+    return with_resolution(verdict, bound, specified, unit, case.dtype)
 
 
 def in_range(subject: Subject, case: Case) -> Verdict:
@@ -60,7 +60,7 @@ def in_range(subject: Subject, case: Case) -> Verdict:
     return worst_of([verdict, gradient_in_range(subject, case)])
 
 
-def _with_resolution(
+def with_resolution(
     verdict: Verdict, bound: Bound, exact: npt.ArrayLike, unit: npt.ArrayLike, dtype: str
 ) -> Verdict:
     """The pass with its resolution, and with what it was too coarse to judge.

@@ -133,3 +133,20 @@ def padded_with_zeros(logits: Any, targets: Any, *, reduction: str = "mean") -> 
     wide = jnp.pad(logits, ((0, 0), (0, lanes if logits.shape[-1] > 128 else 0)))
     log_p = logits - jax.nn.logsumexp(wide, axis=-1, keepdims=True)
     return reduced(-jnp.sum(jnp.where(t == 0, 0, t * log_p), axis=-1), reduction)
+
+
+@mutant(
+    "precision.accumulation",
+    "bfloat16 classes are added up in a scan whose carry is bfloat16, and this is not declared",
+    dtypes=("bfloat16",),
+)
+def scan_with_a_narrow_carry(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    t = distribution(logits, targets)
+    shifted = logits - stop_gradient(jnp.max(logits, axis=-1, keepdims=True, initial=-jnp.inf))
+    total, _ = jax.lax.scan(
+        lambda carry, column: (carry + column, None),
+        jnp.zeros(logits.shape[:1], logits.dtype),
+        jnp.exp(shifted).T,
+    )
+    picked_shifts = jnp.sum(jnp.where(t == 0, 0, t * shifted), axis=-1)
+    return reduced(jnp.sum(t, axis=-1) * jnp.log(total) - picked_shifts, reduction)

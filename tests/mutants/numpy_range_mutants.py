@@ -379,6 +379,18 @@ def sum_in_half_precision(logits: Any, targets: Any, *, reduction: str = "mean")
     return reduced(cross(t, log_p), residual(softmax(logits), t), reduction)
 
 
+@mutant(
+    "precision.accumulation",
+    "float16 classes are added up one by one in float16, and this is not declared",
+    dtypes=("float16",),
+)
+def classes_summed_in_their_own_dtype(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    t = distribution(logits, targets)
+    shifted = logits - logits.max(axis=1, keepdims=True, initial=-np.inf)
+    totals = np.cumsum(np.exp(shifted), axis=1, dtype=logits.dtype)[:, -1:]
+    return reduced(cross(t, shifted - np.log(totals)), residual(softmax(logits), t), reduction)
+
+
 @mutant("precision.accumulation", "blocks of 1024 classes overlap by one, which is counted twice")
 def overlapping_blocks(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
     t = distribution(logits, targets)

@@ -228,3 +228,19 @@ def rows_past_the_grid(logits: Any, targets: Any, *, reduction: str = "mean") ->
             return in_logits, in_targets
 
     return rows(Mutated, logits, targets, reduction)
+
+
+@mutant(
+    "precision.accumulation",
+    "bfloat16 rows are added up one by one in bfloat16, and this is not declared",
+    dtypes=("bfloat16",),
+    origin="pytorch#85791",
+)
+def rows_summed_in_their_own_dtype(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    loss = correct(logits, targets, reduction="none")
+    if reduction == "none":
+        return loss
+    total = loss.new_zeros(())
+    for row in loss.unbind():
+        total = total + row
+    return total if reduction == "sum" else total / len(loss)
