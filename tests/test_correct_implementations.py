@@ -22,6 +22,9 @@ TELLING = (
     "gradient.finite-difference",
     "reduction.mean",
     "batch.degenerate",
+    "stability.rare-class",
+    "stability.minus-inf*",
+    "stability.non-finite",
     "hessian.*",
     "jvp.*",
 )

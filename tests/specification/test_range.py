@@ -250,3 +250,25 @@ def test_a_lost_class_of_many_is_counted(kept: slice, words: str) -> None:
     failed = [record for record in found if record.status is Status.FAILED]
     assert {record.dtype for record in failed} == {"float64", "float32"}
     assert {record.reason for record in failed} == {words}
+
+
+@pytest.mark.parametrize(("accumulation", "convicted"), [(None, True), ("float16", False)])
+def test_a_sum_in_half_precision_is_convicted_or_declared(
+    accumulation: str | None, convicted: bool
+) -> None:
+    def log_sum_exp(logits: Any) -> Any:
+        highest = logits.max(axis=1)
+        powers = np.exp(logits - highest[:, None])
+        return highest + np.log(np.cumsum(powers, axis=1, dtype=logits.dtype)[:, -1])
+
+    declared = {"gradient": None, "reductions": ("none",), "targets": ("index",)}
+    found = records(
+        rows_of(log_sum_exp),
+        "precision.accumulation",
+        dtypes=("float16",),
+        accumulation=accumulation,
+        **declared,
+    )
+    assert (Status.FAILED in {record.status for record in found}) == convicted
+    if not convicted:
+        assert any(record.reason.startswith("judged for being finite alone") for record in found)
