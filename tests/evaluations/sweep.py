@@ -117,7 +117,7 @@ def sweep(
     reductions: tuple[str, ...] = ("none", "mean"),
     shapes: tuple[tuple[int, int], ...] = ((6, 5),),
     seeds: Iterable[int] = (0,),
-    chosen: str = "",
+    chosen: str | tuple[str, ...] = "",
     compiled: bool = False,
 ) -> list[Scored]:
     """error / bound of the evaluations whose name begins with ``chosen``, over a product."""
