@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray, row_blocks
+from gradcheck_suite.numerics.finite_difference import promised_resolution
 from gradcheck_suite.numerics.patterns import describe_pattern
 from gradcheck_suite.numerics.tolerance import Bound
 from gradcheck_suite.outcome import Failed, Inequality, Passed, Verdict
@@ -54,7 +56,7 @@ def judge(
     a, b = float(left[worst]), float(right[worst])
     inequality = Inequality(_difference(a, b), error, tolerance, _largest(terms))
     if inequality.holds:
-        return Passed(inequality, note=note)
+        return Passed(inequality, note=note or _coarse(right, bound, reference))
     return Failed(
         summary=f"{what} is not what is specified",
         at=place(worst, left.shape),
@@ -76,11 +78,15 @@ def judge_scalar(
 
 
 def worst_of(verdicts: Sequence[Verdict]) -> Verdict:
-    """The first failure, else the pass with the largest margin."""
+    """The first failure, else the pass with the largest margin, and what any of them notes."""
+    passed: list[Passed] = []
     for verdict in verdicts:
         if not isinstance(verdict, Passed):
             return verdict
-    return max(verdicts, key=lambda passed: getattr(passed.inequality, "margin", 0.0))  # type: ignore[union-attr]
+        passed.append(verdict)
+    worst = max(passed, key=lambda each: getattr(each.inequality, "margin", 0.0))
+    note = worst.note or next((each.note for each in passed if each.note), "")
+    return replace(worst, note=note)
 
 
 def looks(
@@ -148,6 +154,44 @@ def _worst(
         found.append((float(margins[at]), place, float(error[at])))
     _, place, error_there = max(found, key=lambda each: each[0])
     return place, error_there
+
+
+def _coarse(specified: npt.NDArray[np.floating], bound: Bound, reference: Reference | None) -> str:
+    """``coarse_note`` in the units of what a reference specifies."""
+    if reference is None:
+        return ""
+    case = reference.case
+    unit: FloatArray = np.ones(())
+    if specified.shape == case.logits.shape:
+        unit = np.abs(reference.scale)[:, None]
+    elif case.options.reduction == "sum":
+        unit = np.asarray(float(case.rows))
+    return coarse_note(specified, bound, unit, case.dtype)
+
+
+def coarse_note(exact: npt.ArrayLike, bound: Bound, unit: npt.ArrayLike, dtype: str) -> str:
+    """What a pass does not say: where the bound is too wide to have judged any digit.
+
+    Too wide is wider than the resolution that is promised in the dtype, of the exact result
+    or of its unit where that is larger: one nat per row, |u|/den for an element of a gradient. An
+    offset, a large C or a large N in half precision make it so (docs/bounds.md, Vacuity): there the
+    result is known to be finite and of the right shape alone.
+    """
+    specified, units = np.asarray(exact), np.asarray(unit, np.float64)
+    promised, count = promised_resolution(dtype), 0
+    rows, classes = (specified.shape[0], specified[:1].size) if specified.ndim else (1, 1)
+    for block in row_blocks(rows, classes) if specified.ndim else ((),):
+        size = np.abs(specified[block].astype(np.float64))
+        scale = np.maximum(size, units[block] if units.ndim else units)
+        with np.errstate(all="ignore"):
+            coarse = np.isfinite(size) & (bound.total[block] > promised * scale)
+        count += int(np.count_nonzero(coarse))
+    if not count:
+        return ""
+    return (
+        f"judged for being finite alone: {count} of {specified.size}, whose bound is wider than "
+        f"the promised {promised:.0e}"
+    )
 
 
 def _same_non_finite(

@@ -9,10 +9,9 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
-from gradcheck_suite.checks.judgement import judge, number, place, worst_of
+from gradcheck_suite.checks.judgement import coarse_note, judge, number, place, worst_of
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.errors import ImplementationError, Unsupported
-from gradcheck_suite.numerics.finite_difference import promised_resolution
 from gradcheck_suite.numerics.tolerance import Bound
 from gradcheck_suite.outcome import Failed, Passed, Skipped, Verdict
 from gradcheck_suite.protocols import Check, Subject
@@ -71,16 +70,7 @@ def with_resolution(
     """
     if not isinstance(verdict, Passed):
         return verdict
-    size = np.abs(np.asarray(exact, np.float64))
-    promised = promised_resolution(dtype)
-    with np.errstate(all="ignore"):
-        coarse = np.isfinite(size) & (bound.total > promised * np.maximum(size, unit))
-    note = verdict.note
-    if coarse.any():
-        note = (
-            f"judged for being finite alone: {int(coarse.sum())} of {coarse.size}, whose bound "
-            f"is wider than the promised {promised:.0e}"
-        )
+    note = coarse_note(exact, bound, unit, dtype) or verdict.note
     return replace(verdict, resolution=bound.resolution(exact), note=note)
 
 
