@@ -75,3 +75,16 @@ def test_a_value_that_is_wrong_together_with_its_gradient_is_not_accused_of_its_
 
     for record in outcomes(gs.Implementation("half", half, backend="torch")):
         assert record.status is not Status.FAILED, (record.id, record.inequality)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_an_error_of_many_stable_evaluations_is_convicted_within_its_bound(dtype: str) -> None:
+    off = {"bfloat16": 1.15, "float16": 1.03}[dtype]
+    run = gs.conformance(
+        with_gradient_times(off),
+        dtypes=(dtype,),
+        clauses="precision.gradient",
+        cases="rows32-classes100-*",
+        isolate=False,
+    )
+    assert {record.status for record in run.executed} == {Status.FAILED}

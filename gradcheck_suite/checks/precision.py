@@ -8,6 +8,10 @@ import numpy as np
 
 from gradcheck_suite.case import Case
 from gradcheck_suite.checks.judgement import judge, number, worst_of
+from gradcheck_suite.checks.same_dtype import (
+    gradient_like_a_stable_one,
+    value_like_a_stable_one,
+)
 from gradcheck_suite.checks.stability import (
     gradient_in_range,
     in_range,
@@ -17,8 +21,8 @@ from gradcheck_suite.checks.stability import (
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.numerics.forward_error.roundings import HEADROOM
 from gradcheck_suite.numerics.tolerance import Bound
-from gradcheck_suite.outcome import Failed, Inequality, Verdict
-from gradcheck_suite.protocols import Check, Subject
+from gradcheck_suite.outcome import Failed, Inequality, Passed, Verdict
+from gradcheck_suite.protocols import Check, CheckFunction, Subject
 
 
 def accumulation(subject: Subject, case: Case) -> Verdict:
@@ -69,8 +73,26 @@ def _no_class_is_lost(subject: Subject, case: Case) -> Verdict:
     return with_resolution(verdict, rounded, reference.value, 1.0, case.dtype)
 
 
+def value(subject: Subject, case: Case) -> Verdict:
+    """Within the bound, and in half precision near what a stable evaluation errs by."""
+    return _and(value_in_range(subject, case), value_like_a_stable_one, subject, case)
+
+
+def gradient(subject: Subject, case: Case) -> Verdict:
+    """Within the bound, and in half precision near what a stable evaluation errs by."""
+    return _and(gradient_in_range(subject, case), gradient_like_a_stable_one, subject, case)
+
+
+def _and(first: Verdict, then: CheckFunction, subject: Subject, case: Case) -> Verdict:
+    """The first verdict, or a failure of the other where it passed."""
+    if not isinstance(first, Passed):
+        return first
+    second = then(subject, case)
+    return first if isinstance(second, Passed) else second
+
+
 CHECKS = (
-    Check("precision-value", value_in_range),
-    Check("precision-gradient", gradient_in_range, cost=2, needs=("value", "gradient")),
+    Check("precision-value", value),
+    Check("precision-gradient", gradient, cost=2, needs=("value", "gradient")),
     Check("accumulation", accumulation, cost=3),
 )
