@@ -177,11 +177,11 @@ def _summed(records: Sequence[Record], strict: bool) -> Text:
     for record in records:
         good = record.status in (Status.PASSED, Status.SKIPPED)
         tolerated = not good and not record.decides(strict=strict)
-        name = ("known" if record.deviation else "advice") if tolerated else record.status.value
+        name = ("known" if record.deviation else "advice") if tolerated else record.standing
         counts[name] = counts.get(name, 0) + 1
-    for name in (*(status.value for status in Status), "known", "advice"):
+    for name in (*STANDINGS, "known", "advice"):
         if name in counts:
-            style = next((STYLES[status] for status in Status if status == name), "yellow")
+            style = STYLES.get(name, "yellow")
             text.append(", " if text else "").append(f"{counts[name]} {name}", style)
     return text or Text("·")
 

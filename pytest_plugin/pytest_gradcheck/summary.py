@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_suite import display
-from gradcheck_suite.outcome import Status
 
 if TYPE_CHECKING:
     from pytest_gradcheck.ledger import Ledger
@@ -37,8 +36,10 @@ def show(terminalreporter: Any, ledger: Ledger) -> None:
 
 
 def _census(write: Any, ledger: Ledger) -> None:
-    """How many questions were skipped, and why."""
-    reasons = Counter(r.reason for r in ledger.run.outcomes if r.status is Status.SKIPPED)
+    """What was declared in place of an answer; how many questions were skipped, and why."""
+    for sentence, number in Counter(r.declared for r in ledger.run.declared).items():
+        write.write_line(_clipped(f"declared {number}: {sentence}", write._tw.fullwidth))
+    reasons = Counter(r.reason for r in ledger.run.outcomes if r.standing == "skipped")
     shown = reasons.most_common(_REASONS_AT_MOST)
     for reason, number in shown:
         write.write_line(_clipped(f"skipped {number}: {reason}", write._tw.fullwidth))

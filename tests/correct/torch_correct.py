@@ -151,9 +151,10 @@ def every_option(
         valid = torch.ones(len(targets), dtype=torch.bool)
         t, denominator = targets, len(targets)
     tau = w * ((1 - label_smoothing) * t + label_smoothing / classes)
-    settled = torch.where(valid[:, None], logits, 0)
-    terms = torch.where(tau == 0, 0, tau * settled.log_softmax(-1))  # a masked logit is −inf
-    rows = torch.where(valid, -terms.sum(-1), 0)
+    log_p = torch.where(valid[:, None], logits, 0).log_softmax(-1)
+    # A masked logit is −inf. Selected by itself: where τ alone is 0, t and w have a gradient.
+    log_p = torch.where((tau == 0) & log_p.isneginf(), 0, log_p)
+    rows = torch.where(valid, -(tau * log_p).sum(-1), 0)
     if reduction == "none":
         return rows
     return rows.sum() if reduction == "sum" else rows.sum() / denominator
