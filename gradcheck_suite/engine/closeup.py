@@ -65,6 +65,18 @@ def fine_structure(question: Question, witness: Rung, level: float) -> str:
     return ""
 
 
+def bent(question: Question, machine_epsilon: float) -> bool:
+    """Whether there is a kink at the primals, seen at the first step and an eighth of it."""
+    slopes = one_sided_slopes(
+        question.slice,
+        question.value,
+        question.step,
+        machine_epsilon=machine_epsilon,
+        finer=8.0,
+    )
+    return bool(np.all(slopes.kink))
+
+
 def kinked(
     question: Question, dtype: str, machine_epsilon: float, noise: float
 ) -> tuple[Slopes | None, int]:

@@ -79,6 +79,13 @@ class Rung:
 def rung(question: Question, step: float, machine_epsilon: float) -> Rung:
     """The finite difference at ``step``, and the noise from seven values within it."""
     noise = float(measured_noise(question.slice, question.value, step / 8.0))
+    found = replace(stencil(question, step, machine_epsilon), noise=noise)
+    # Five equal values are no noise: a plateau, which ``_flat`` is to see as one.
+    return found if found.still or not math.isfinite(noise) else found.with_noise(noise)
+
+
+def stencil(question: Question, step: float, machine_epsilon: float) -> Rung:
+    """The finite difference at ``step`` alone."""
     estimate = directional_derivative(
         question.slice,
         value=question.value,
@@ -87,9 +94,7 @@ def rung(question: Question, step: float, machine_epsilon: float) -> Rung:
         magnitude=question.magnitude,
         max_evaluations=4,
     )
-    found = Rung(estimate, noise)
-    # Five equal values are no noise: a plateau, which ``_flat`` is to see as one.
-    return found if found.still or not math.isfinite(noise) else found.with_noise(noise)
+    return Rung(estimate, 0.0)
 
 
 def weigh(

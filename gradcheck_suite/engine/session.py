@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 from gradcheck_suite.engine import line
@@ -196,8 +196,8 @@ class Session:
         )
 
     def slice(self, tangent: Tangent) -> Callable[[float], float]:
-        """h ↦ ⟨u, f(x + h·v)⟩."""
-        return lambda h: self.phi(line.moved(self.problem, tangent, h))
+        """h ↦ ⟨u, f(x + h·v)⟩, evaluated once per h: steps of one ladder meet."""
+        return cache(lambda h: self.phi(line.moved(self.problem, tangent, h)))
 
     def perturbed_primals(self, number: int) -> Arrays:
         """The primals with every element moved by a unit in the last place or two."""

@@ -201,9 +201,14 @@ def measured_noise(function: Slice, value: npt.ArrayLike, step: float) -> FloatA
 
 
 def one_sided_slopes(
-    function: Slice, value: npt.ArrayLike, step: float, *, machine_epsilon: float = 2.0**-52
+    function: Slice,
+    value: npt.ArrayLike,
+    step: float,
+    *,
+    machine_epsilon: float = 2.0**-52,
+    finer: float = 16.0,
 ) -> Slopes:
-    """Left and right derivatives at 0, at ``step`` and ``step/16``, and the kink decision.
+    """Left and right derivatives at 0, at ``step`` and ``step/finer``, and the kink decision.
 
     Each is (−11 f₀ + 18 f₁ − 9 f₂ + 2 f₃)/(6h), its error the difference to the formula one
     order lower plus rounding. A kink is where both steps show slopes that disagree beyond
@@ -215,7 +220,7 @@ def one_sided_slopes(
     """
     at_zero = np.asarray(value, dtype=np.float64)
     coarse = _slopes(function, at_zero, step, machine_epsilon)
-    fine = _slopes(function, at_zero, step / 16.0, machine_epsilon)
+    fine = _slopes(function, at_zero, step / finer, machine_epsilon)
     with np.errstate(all="ignore"):
         jumps = [np.abs(right - left) for left, right, _, _ in (coarse, fine)]
         margins = [2.0 * (wrong + error) for _, _, wrong, error in (coarse, fine)]
@@ -225,7 +230,7 @@ def one_sided_slopes(
             growth = np.divide(near, far, out=np.zeros_like(near), where=far != 0.0)
             kink &= stays | ((growth >= 1.0) & (growth <= STEEPEST_CUSP))
     left, right, left_error, right_error = fine
-    return Slopes(left, right, left_error, right_error, step / 16.0, np.asarray(kink), 12)
+    return Slopes(left, right, left_error, right_error, step / finer, np.asarray(kink), 12)
 
 
 def _stencil(

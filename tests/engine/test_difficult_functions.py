@@ -34,6 +34,32 @@ def test_a_gradient_that_is_wrong_beside_the_kink_too_has_failed(seed):
     assert wrong.status is Status.FAILED
 
 
+@pytest.mark.parametrize("count", [10, 300])
+def test_one_kink_among_many_smooth_elements_is_not_an_error(count):
+    """The quick conviction looks for kinks too."""
+    x = np.random.default_rng(1).standard_normal(count)
+    x[count // 2] = 0.0
+    for seed in range(20):
+        found = gradcheck(KINKS["relu"][0], x, checks="reverse", seed=seed)["reverse"]
+        assert found.status is not Status.FAILED, str(found)
+
+
+@pytest.mark.parametrize("width", [1e-3, 1e-5, 1e-7])
+def test_a_narrow_feature_at_the_primals_is_not_an_error(width):
+    """From afar it cannot be seen: the slope there is another one."""
+    for seed in range(8):
+        found = gradcheck(
+            lambda x: (
+                np.sum(np.sin(x) + width * np.tanh((x - 0.5) / width)),
+                np.cos(x) + np.cosh(np.clip((x - 0.5) / width, -50, 50)) ** -2,
+            ),
+            np.array([0.5, 0.2, 0.9]),
+            checks="reverse",
+            seed=seed,
+        )
+        assert found.status is not Status.FAILED, f"seed {seed}\n{found}"
+
+
 def test_relu_away_from_its_kink_passes():
     x = np.random.default_rng(0).standard_normal(1000)
     assert gradcheck(KINKS["relu"][0], x, checks="reverse").passed
