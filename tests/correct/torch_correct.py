@@ -22,7 +22,8 @@ def with_reduction(logits: Any, targets: Any, reduction: str = "mean") -> Any:
     """``reduction`` alone, both kinds of targets."""
     if targets.ndim == 1:
         targets = functional.one_hot(targets, logits.shape[-1]).to(logits.dtype)
-    picked = torch.where(targets == 0, 0, targets * logits)  # a masked logit is −inf
+    masked = logits.isneginf() & (targets == 0)
+    picked = targets * torch.where(masked, 0, logits)
     rows = targets.sum(-1) * logits.logsumexp(-1) - picked.sum(-1)
     return {"none": rows, "sum": rows.sum(), "mean": rows.mean()}[reduction]
 

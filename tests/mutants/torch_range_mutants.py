@@ -219,7 +219,7 @@ def sum_under_autocast(logits: Any, targets: Any, *, reduction: str = "mean") ->
 
 
 @mutant("precision.accumulation", "a grid has 4096 programs: later rows have no gradient")
-def rows_past_the_grid(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def rows_past_a_backward_grid(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
     class Mutated(Rows):
         @staticmethod
         def backward(ctx: Any, u: Any) -> Any:
