@@ -9,6 +9,7 @@ import pytest
 
 import gradcheck_suite as gs
 from gradcheck_suite.addresses import resolve, shipped
+from gradcheck_suite.cli import _choices
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.presets import PRESETS, expanded
@@ -47,6 +48,12 @@ def test_a_name_can_be_declared_by_the_implementation_and_choices_over_it() -> N
     found = resolve(implementation, dialect={"mean_index": "batch"})
 
     assert found.dialect == {**PRESETS["keras"].choices, "mean_index": "batch"}
+
+
+def test_on_the_command_line_a_later_choice_wins_over_a_name() -> None:
+    choices = _choices(("keras", "mean_index=batch"))
+
+    assert choices == {**PRESETS["keras"].choices, "mean_index": "batch"}
 
 
 def test_every_shipped_declaration_makes_sense() -> None:
