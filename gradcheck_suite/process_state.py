@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import random
 import sys
 import warnings
@@ -27,6 +29,8 @@ def capture(backend: Backend) -> dict[str, Any]:
         "numpy.get_printoptions()": options,
         "warnings.filters": list(warnings.filters),
         "sys.getrecursionlimit()": sys.getrecursionlimit(),
+        "gc.isenabled()": gc.isenabled(),
+        "os.environ": dict(os.environ),
         **backend.global_state(),
     }
 
@@ -41,6 +45,10 @@ def restore(state: Mapping[str, Any], backend: Backend) -> None:
     if list(warnings.filters) != state["warnings.filters"]:
         warnings.filters[:] = state["warnings.filters"]  # type: ignore[index]
     sys.setrecursionlimit(state["sys.getrecursionlimit()"])
+    (gc.enable if state["gc.isenabled()"] else gc.disable)()
+    if os.environ != state["os.environ"]:
+        os.environ.clear()
+        os.environ.update(state["os.environ"])
     backend.restore(state)
 
 

@@ -16,6 +16,7 @@ from gradcheck_suite.outcome import Run, Verdict
 Array = Any
 Arrays = tuple[Array, ...]
 Function = Callable[..., Arrays]
+Pullback = Callable[[Arrays], tuple[Array | None, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +106,31 @@ class Backend(Protocol):
     def moved(self, primal: Array, tangent: Array, step: float) -> Array:
         """A fresh ``primal + step·tangent``, in the framework's own arithmetic and dtype."""
 
+    def pullback(
+        self,
+        function: Function,
+        primals: Arrays,
+        wanted: Sequence[bool] | None = None,
+        *,
+        keep_graph: bool = False,
+    ) -> tuple[Arrays, Pullback]:
+        """The value, and u ↦ Jᵀu over the graph of one call.
+
+        The function is given the primals themselves, so that what it does to them can be seen;
+        ``vjp`` gives it copies.
+
+        Args:
+            function: the function.
+            primals: where.
+            wanted: for every primal whether it requires a gradient; default all. The
+                pullback has ``None`` for the others.
+            keep_graph: the pullback may be called again, with another u. What torch.compile
+                makes refuses that with its first backward, so ask only where it is meant.
+
+        Raises:
+            Unsupported: there is no reverse mode.
+        """
+
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         """The value and Jv by forward mode.
 
@@ -122,10 +148,11 @@ class Backend(Protocol):
         """
 
     def batched_vjp(
-        self, function: Function, primals: Arrays, cotangents: Arrays
+        self, function: Function, primals: Arrays, cotangents: Arrays, constants: Arrays = ()
     ) -> tuple[Arrays, Arrays]:
         """The value and Jᵀu under ``vmap``: all but u have one axis more in front.
 
+        ``constants`` follow the primals in the function's arguments and are not differentiated.
         Zeros where the graph does not reach a primal.
 
         Raises:
@@ -134,6 +161,13 @@ class Backend(Protocol):
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """The function under the framework's compiler (``jax.jit``, ``torch.compile``)."""
+
+    def overwrite(self, array: Array, values: npt.ArrayLike) -> None:
+        """Writes values into the array's own memory.
+
+        Raises:
+            Unsupported: arrays cannot be written to.
+        """
 
     def healthy(self) -> bool:
         """Whether the process can go on computing: not after a device-side assert."""
@@ -177,6 +211,54 @@ class Gradients:
     logits: FloatArray
     targets: FloatArray | None = None
     described: Mapping[str, ArrayDescription] = field(default_factory=dict)
+
+
+#: Settings of answers that are judged in their own way: one may raise where the dialect says
+#: so, one may be refused from the start, one must not answer with a number.
+SECOND_BACKWARD = "a second backward through one graph"
+KEPT_GRAPH = "a backward that keeps its graph"
+OUT_OF_RANGE = "the compiled function, at an index that raises without the compiler,"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Answer:
+    """What an implementation gave in some setting: a second call, under a compiler.
+
+    Attributes:
+        setting: in words that follow "value of" or "gradient of".
+        case: the question that it answers.
+        value: rows (N,) or a scalar (); None where the value is not asked for.
+        logits, targets: gradients (N, C); None where they are not asked for.
+        raised: ``RuntimeError: …`` where it raised instead.
+        wanted: names of the gradients that were asked for.
+    """
+
+    setting: str
+    case: Case
+    value: FloatArray | None = None
+    logits: FloatArray | None = None
+    targets: FloatArray | None = None
+    raised: str = ""
+    wanted: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Change:
+    """An input that a call did not leave as it was.
+
+    Attributes:
+        name: ``logits``, ``targets``, ``weight`` or ``upstream``.
+        during: what changed it: ``the forward pass``.
+        before: what it was.
+        after: what it is; None where it cannot even be read any more.
+        note: why it cannot be read, or what else changed about it.
+    """
+
+    name: str
+    during: str
+    before: FloatArray
+    after: FloatArray | None = None
+    note: str = ""
 
 
 class Subject(Protocol):
@@ -238,6 +320,35 @@ class Subject(Protocol):
     def state_changes(self, case: Case) -> Mapping[str, tuple[Any, Any]]:
         """Process-wide settings that a call changes: name → (before, after)."""
 
+    def input_changes(self, case: Case) -> tuple[Change, ...]:
+        """The inputs that forward (untracked, then tracked) and backward change, in that order."""
+
+    def repeated(self, case: Case, other: Case) -> tuple[Answer, ...]:
+        """Calls and backward passes again, over graphs and arrays that live on; see the subject."""
+
+    def composed(self, case: Case) -> tuple[Answer, ...]:
+        """Σ u·L(f) + Σ f²/2 at f = exp x, with either term first: values, and gradients in x."""
+
+    def partial_gradients(self, case: Case) -> tuple[Answer, ...]:
+        """One answer for every subset of (logits, targets) that requires a gradient."""
+
+    def compiled(self, case: Case) -> tuple[Answer, ...]:
+        """The answer under the framework's compiler, and to an index that is no class.
+
+        Raises:
+            Unsupported: there is no compiler, or it does not take even the plainest case.
+        """
+
+    def batched(self, cases: Sequence[Case]) -> tuple[Answer, ...]:
+        """The answers to cases of one shape and one upstream, computed together by ``vmap``.
+
+        Raises:
+            Unsupported: there is no vmap, or it does not take even the plainest case.
+        """
+
+    def elsewhere(self) -> tuple[Subject, ...]:
+        """The same implementation on every other device there is."""
+
     def supports(self, case: Case, mode: str = "value") -> str:
         """Empty if the implementation takes this case in this mode, else the reason why not."""
 
@@ -282,15 +393,21 @@ def machine_epsilon(dtype: str) -> float:
 
 
 __all__ = [
+    "KEPT_GRAPH",
+    "OUT_OF_RANGE",
+    "SECOND_BACKWARD",
+    "Answer",
     "Array",
     "ArrayDescription",
     "Arrays",
     "Backend",
     "BackendFactory",
+    "Change",
     "Check",
     "CheckFunction",
     "Function",
     "Gradients",
+    "Pullback",
     "ReportFormat",
     "Subject",
     "machine_epsilon",

@@ -17,6 +17,7 @@ from gradcheck_suite.protocols import (
     Backend,
     BackendFactory,
     Function,
+    Pullback,
 )
 
 # What JAX raises where a derivative does not exist: a custom_vjp in forward mode, a host
@@ -44,6 +45,9 @@ class JaxBackend:
             from jax.experimental import enable_x64
 
             self._enable_x64 = enable_x64
+
+        # Every setting that JAX has, but for the few that can be written and not read.
+        self._settings = [name for name in jax.config.values if hasattr(jax.config, name)]
 
     def version(self) -> str:
         return str(self.jax.__version__)
@@ -116,6 +120,31 @@ class JaxBackend:
     def moved(self, primal: Array, tangent: Array, step: float) -> Array:
         return primal + step * tangent
 
+    def pullback(
+        self,
+        function: Function,
+        primals: Arrays,
+        wanted: Sequence[bool] | None = None,
+        *,
+        keep_graph: bool = False,
+    ) -> tuple[Arrays, Pullback]:
+        chosen = tuple(wanted or (True,) * len(primals))
+        given = [primal for primal, want in zip(primals, chosen, strict=True) if want]
+        if not given:
+            return function(*primals), lambda cotangents: (None,) * len(primals)
+
+        def restricted(*inner: Array) -> Arrays:
+            varied, pairs = iter(inner), zip(primals, chosen, strict=True)
+            return function(*(next(varied) if want else primal for primal, want in pairs))
+
+        values, pull = self.jax.vjp(restricted, *given)
+
+        def pulled(cotangents: Arrays) -> tuple[Array | None, ...]:
+            gradients = iter(pull(self._matching(cotangents, values)))
+            return tuple(next(gradients) if want else None for want in chosen)
+
+        return values, pulled
+
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         try:
             return self.jax.jvp(function, primals, tangents)  # type: ignore[no-any-return]
@@ -143,14 +172,14 @@ class JaxBackend:
             raise Unsupported(f"second order: {_first_line(error)}") from error
 
     def batched_vjp(
-        self, function: Function, primals: Arrays, cotangents: Arrays
+        self, function: Function, primals: Arrays, cotangents: Arrays, constants: Arrays = ()
     ) -> tuple[Arrays, Arrays]:
-        def pulled(*inner: Array) -> tuple[Arrays, Arrays]:
-            values, pullback = self.jax.vjp(function, *inner)
+        def pulled(inner: Arrays, fixed: Arrays) -> tuple[Arrays, Arrays]:
+            values, pullback = self.jax.vjp(lambda *given: function(*given, *fixed), *inner)
             return values, pullback(self._matching(cotangents, values))
 
         try:
-            return self.jax.vmap(pulled)(*primals)  # type: ignore[no-any-return]
+            return self.jax.vmap(pulled)(primals, constants)  # type: ignore[no-any-return]
         except _UNSUPPORTED as error:
             raise Unsupported(f"vmap: {_first_line(error)}") from error
 
@@ -158,23 +187,19 @@ class JaxBackend:
         compiled: Callable[..., Any] = self.jax.jit(function)
         return compiled
 
+    def overwrite(self, array: Array, values: npt.ArrayLike) -> None:
+        raise Unsupported("JAX's arrays cannot be written to")
+
     def healthy(self) -> bool:
         return True  # XLA raises where CUDA would assert
 
     def global_state(self) -> Mapping[str, Any]:
         config = self.jax.config
-        names = (
-            "jax_enable_x64",
-            "jax_debug_nans",
-            "jax_disable_jit",
-            "jax_default_matmul_precision",
-            "jax_numpy_dtype_promotion",
-        )
-        return {f"jax.config.{name}": getattr(config, name) for name in names}
+        return {f"jax.config.{name}": getattr(config, name) for name in self._settings}
 
     def restore(self, state: Mapping[str, Any]) -> None:
-        for key in self.global_state():
-            name, value = key.removeprefix("jax.config."), state[key]
+        for name in self._settings:
+            value = state[f"jax.config.{name}"]
             if getattr(self.jax.config, name) != value:
                 self.jax.config.update(name, value)
 
@@ -201,7 +226,7 @@ class JaxBackend:
 
 def _device_name(device: Any) -> str:
     platform = {"gpu": "cuda"}.get(device.platform, device.platform)
-    return "cpu" if platform == "cpu" else f"{platform}:{device.id}"
+    return "cpu" if (platform, device.id) == ("cpu", 0) else f"{platform}:{device.id}"
 
 
 def _first_line(error: BaseException) -> str:

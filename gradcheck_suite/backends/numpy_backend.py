@@ -94,11 +94,26 @@ class NumPyBackend:
     def hvp(self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays) -> Any:
         raise Unsupported(_REMEDY)
 
-    def batched_vjp(self, function: Function, primals: Arrays, cotangents: Arrays) -> Any:
+    def pullback(
+        self,
+        function: Function,
+        primals: Arrays,
+        wanted: Sequence[bool] | None = None,
+        *,
+        keep_graph: bool = False,
+    ) -> Any:
         raise Unsupported(_REMEDY)
+
+    def batched_vjp(
+        self, function: Function, primals: Arrays, cotangents: Arrays, constants: Arrays = ()
+    ) -> Any:
+        raise Unsupported("NumPy has no vmap")
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
         raise Unsupported("NumPy has no compiler")
+
+    def overwrite(self, array: Any, values: npt.ArrayLike) -> None:
+        array[...] = values
 
     def healthy(self) -> bool:
         return True

@@ -19,11 +19,13 @@ from gradcheck_suite.protocols import (
     Backend,
     BackendFactory,
     Function,
+    Pullback,
 )
 
 # What PyTorch raises where a derivative does not exist: a Function without jvp or
 # double backward (NotImplementedError, RuntimeError), an untraceable one under functorch.
 _UNSUPPORTED = (NotImplementedError, RuntimeError)
+_CUDNN = ("benchmark", "deterministic", "allow_tf32")
 
 
 class TorchBackend:
@@ -107,7 +109,7 @@ class TorchBackend:
 
     def evaluate(self, function: Function, primals: Arrays) -> Arrays:
         with self.torch.no_grad():
-            return function(*(primal.detach() for primal in primals))
+            return function(*(p.detach() if p.requires_grad else p for p in primals))
 
     def vjp(
         self, function: Function, primals: Arrays, cotangents: Arrays | None
@@ -129,6 +131,28 @@ class TorchBackend:
 
     def moved(self, primal: Array, tangent: Array, step: float) -> Array:
         return self.torch.add(primal, tangent, alpha=step)
+
+    def pullback(
+        self,
+        function: Function,
+        primals: Arrays,
+        wanted: Sequence[bool] | None = None,
+        *,
+        keep_graph: bool = False,
+    ) -> tuple[Arrays, Pullback]:
+        """Sets ``requires_grad`` of the primals, which are leaves, to what is wanted."""
+        chosen = tuple(wanted or (True,) * len(primals))
+        for primal, want in zip(primals, chosen, strict=True):
+            primal.requires_grad_(want)
+        leaves = tuple(primal for primal in primals if primal.requires_grad)
+        with self.torch.enable_grad():
+            values = function(*primals)
+
+        def pulled(cotangents: Arrays) -> tuple[Array | None, ...]:
+            gradients = iter(self._pullback(values, leaves, cotangents, retain_graph=keep_graph))
+            return tuple(next(gradients) if want else None for want in chosen)
+
+        return tuple(value.detach() for value in values), pulled
 
     def jvp(self, function: Function, primals: Arrays, tangents: Arrays) -> tuple[Arrays, Arrays]:
         forward_ad = self.torch.autograd.forward_ad
@@ -179,22 +203,33 @@ class TorchBackend:
         return detached, tuple(seconds)
 
     def batched_vjp(
-        self, function: Function, primals: Arrays, cotangents: Arrays
+        self, function: Function, primals: Arrays, cotangents: Arrays, constants: Arrays = ()
     ) -> tuple[Arrays, Arrays]:
-        def pulled(*inner: Array) -> Any:
-            values, pullback = self.torch.func.vjp(function, *inner)
+        def pulled(inner: Arrays, fixed: Arrays) -> Any:
+            values, pullback = self.torch.func.vjp(lambda *given: function(*given, *fixed), *inner)
             return values, pullback(cotangents)
 
+        detached = tuple(primal.detach() for primal in primals)
         try:
-            together = self.torch.func.vmap(pulled)(*(primal.detach() for primal in primals))
+            together = self.torch.func.vmap(pulled)(detached, constants)
         except _UNSUPPORTED as error:
             raise Unsupported(f"vmap: {_first_line(error)}") from error
         values, gradients = (tuple(one.detach() for one in part) for part in together)
         return values, gradients
 
     def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        compiled: Callable[..., Any] = self.torch.compile(function, backend="aot_eager")
+        def called(*arguments: Any, **keywords: Any) -> Any:
+            return function(*arguments, **keywords)
+
+        # Dynamo counts recompilations per code object, and from the eighth on runs the
+        # function uncompiled without a word: every function gets a code object of its own.
+        called.__code__ = called.__code__.replace()
+        compiled: Callable[..., Any] = self.torch.compile(called, backend="aot_eager")
         return compiled
+
+    def overwrite(self, array: Array, values: npt.ArrayLike) -> None:
+        with self.torch.no_grad():
+            array.copy_(self.torch.from_numpy(np.array(values, copy=True, order="C")))
 
     def healthy(self) -> bool:
         cuda = self.torch.cuda
@@ -207,7 +242,7 @@ class TorchBackend:
         return True
 
     def global_state(self) -> Mapping[str, Any]:
-        torch = self.torch
+        torch, cudnn = self.torch, self.torch.backends.cudnn
         return {
             "torch.get_default_dtype()": torch.get_default_dtype(),
             "torch.is_grad_enabled()": torch.is_grad_enabled(),
@@ -217,6 +252,11 @@ class TorchBackend:
                 torch.is_deterministic_algorithms_warn_only_enabled(),
             ),
             "torch.is_anomaly_enabled()": torch.is_anomaly_enabled(),
+            "torch.get_default_device()": str(torch.get_default_device()),
+            "torch.get_float32_matmul_precision()": torch.get_float32_matmul_precision(),
+            "torch.is_autocast_enabled('cpu')": torch.is_autocast_enabled("cpu"),
+            "torch.is_warn_always_enabled()": torch.is_warn_always_enabled(),
+            "torch.backends.cudnn": tuple(getattr(cudnn, flag) for flag in _CUDNN),
             "torch random state": bytes(torch.random.get_rng_state().numpy()),
         }
 
@@ -229,6 +269,18 @@ class TorchBackend:
         mode, warn_only = state["torch.are_deterministic_algorithms_enabled()"]
         torch.use_deterministic_algorithms(mode, warn_only=warn_only)
         torch.autograd.set_detect_anomaly(state["torch.is_anomaly_enabled()"])
+        if str(torch.get_default_device()) != state["torch.get_default_device()"]:
+            device = state["torch.get_default_device()"]
+            # None leaves no mode on, which "cpu" would.
+            torch.set_default_device(None if device == "cpu" else device)
+        precision = state["torch.get_float32_matmul_precision()"]
+        if torch.get_float32_matmul_precision() != precision:
+            torch.set_float32_matmul_precision(precision)
+        torch.set_autocast_enabled("cpu", state["torch.is_autocast_enabled('cpu')"])
+        torch.set_warn_always(state["torch.is_warn_always_enabled()"])
+        for flag, value in zip(_CUDNN, state["torch.backends.cudnn"], strict=True):
+            if getattr(torch.backends.cudnn, flag) != value:
+                setattr(torch.backends.cudnn, flag, value)
         seed = np.frombuffer(state["torch random state"], dtype=np.uint8).copy()
         torch.random.set_rng_state(torch.from_numpy(seed))
 
@@ -259,7 +311,13 @@ class TorchBackend:
         return bool(entries == primal.numel())
 
     def _pullback(
-        self, values: Arrays, leaves: Arrays, cotangents: Arrays | None, *, create_graph: bool
+        self,
+        values: Arrays,
+        leaves: Arrays,
+        cotangents: Arrays | None,
+        *,
+        create_graph: bool = False,
+        retain_graph: bool | None = None,
     ) -> tuple[Array | None, ...]:
         if cotangents is None:
             cotangents = tuple(self.torch.ones_like(value) for value in values)
@@ -268,11 +326,16 @@ class TorchBackend:
             for value, cotangent in zip(values, cotangents, strict=True)
             if value.requires_grad
         ]
-        if not reached:
+        if not reached or not leaves:
             return (None,) * len(leaves)
         outputs, upstream = zip(*reached, strict=True)
         gradients: tuple[Array | None, ...] = self.torch.autograd.grad(
-            outputs, leaves, upstream, allow_unused=True, create_graph=create_graph
+            outputs,
+            leaves,
+            upstream,
+            allow_unused=True,
+            create_graph=create_graph,
+            retain_graph=retain_graph,
         )
         return gradients
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 import os
+import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -181,8 +183,6 @@ def test_values_are_evaluated_without_a_graph(torch: Any) -> None:
 
 
 def test_the_compiled_function_is_the_same_function(differentiating: Backend) -> None:
-    if differentiating.name == "torch":
-        pytest.skip("torch.compile takes its time; its clause is to come")
     x, y = arrays(differentiating, X, Y)
     (value,) = differentiating.compiled(cubic)(x, y)
     assert differentiating.asnumpy(value) == pytest.approx(X**3 * Y)
@@ -290,6 +290,96 @@ def test_jax_custom_vjp_with_a_host_callback_has_no_second_order(jax: Any) -> No
             backend.hvp(lambda x: (square(x),), (x,), (u,), (v,))
 
 
+# --- graphs that are kept, memory that is seen ---------------------------------------------------
+
+
+def test_a_kept_graph_is_pulled_through_more_than_once(differentiating: Backend) -> None:
+    x, y, u, v = arrays(differentiating, X, Y, U, V)
+    (value,), pull = differentiating.pullback(cubic, (x, y), keep_graph=True)
+    assert differentiating.asnumpy(value) == pytest.approx(X**3 * Y)
+    for cotangent, exact in ((u, U), (v, V), (u, U)):
+        in_x, in_y = pull((cotangent,))
+        assert differentiating.asnumpy(in_x) == pytest.approx(3 * X**2 * Y * exact)
+        assert differentiating.asnumpy(in_y) == pytest.approx(X**3 * exact)
+
+
+@pytest.mark.parametrize(
+    "wanted", [(True, True), (True, False), (False, True), (False, False)], ids=str
+)
+def test_a_gradient_that_is_not_wanted_is_none(
+    differentiating: Backend, wanted: tuple[bool, bool]
+) -> None:
+    x, y, u = arrays(differentiating, X, Y, U)
+    _, pull = differentiating.pullback(cubic, (x, y), wanted)
+    pulled = pull((u,))
+    assert tuple(gradient is not None for gradient in pulled) == wanted
+    for gradient, exact in zip(pulled, (3 * X**2 * Y * U, X**3 * U), strict=True):
+        if gradient is not None:
+            assert differentiating.asnumpy(gradient) == pytest.approx(exact)
+
+
+def test_the_pullback_works_on_the_primals_themselves(torch: Any) -> None:
+    backend = backends.load("torch")
+    x, y = arrays(backend, X, Y)
+
+    def writes(x: Any, y: Any) -> tuple[Any, ...]:
+        y.data.zero_()
+        return (x * x,)
+
+    backend.pullback(writes, (x, y), (True, False))
+    assert backend.asnumpy(y).tolist() == [0.0] * 3
+
+
+def test_arrays_are_written_to_where_that_can_be(backend: Backend) -> None:
+    with backend.precision("float64"):
+        (x,) = arrays(backend, X)
+        if backend.name == "jax":
+            with pytest.raises(Unsupported, match="cannot be written to"):
+                backend.overwrite(x, Y)
+            return
+        backend.overwrite(x, Y)
+        assert backend.asnumpy(x).tolist() == Y.tolist()
+
+
+def test_constants_are_batched_and_not_differentiated(differentiating: Backend) -> None:
+    """Row i of x · weights[index_i], three of them at once."""
+    x, u = arrays(differentiating, [X, Y, V], U)
+    index = differentiating.asarray([[0, 1, 1], [2, 2, 0], [1, 0, 2]], "int64", "cpu")
+
+    def picked(x: Any, index: Any) -> tuple[Any, ...]:
+        return (x[index] * x,)
+
+    (values,), (gradients,) = differentiating.batched_vjp(picked, (x,), (u,), (index,))
+    for n, (row, chosen) in enumerate(
+        zip((X, Y, V), ([0, 1, 1], [2, 2, 0], [1, 0, 2]), strict=True)
+    ):
+        expected = U * row[chosen]
+        np.add.at(expected, chosen, U * row)
+        assert differentiating.asnumpy(values)[n] == pytest.approx(row[chosen] * row)
+        assert differentiating.asnumpy(gradients)[n] == pytest.approx(expected)
+
+
+def test_numpy_has_no_modes() -> None:
+    numpy = backends.load("numpy")
+    for ask in (numpy.pullback, numpy.batched_vjp):
+        with pytest.raises(Unsupported):
+            ask(cubic, (X, Y), (U,))
+    with pytest.raises(Unsupported, match="no compiler"):
+        numpy.compiled(cubic)
+
+
+def test_the_ninth_function_that_torch_compiles_is_compiled_as_well(torch: Any) -> None:
+    """Dynamo would run it eagerly, and silently: it counts per code object."""
+    backend = backends.load("torch")
+
+    def function(x: Any, n: int) -> Any:
+        return x * n if torch.compiler.is_compiling() else x * -1
+
+    for n in range(1, 12):
+        compiled = backend.compiled(lambda x, n=n: function(x, n))
+        assert compiled(torch.ones(n)).tolist() == [float(n)] * n
+
+
 # --- process-wide settings -----------------------------------------------------------------------
 
 
@@ -321,6 +411,13 @@ CHANGES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
             torch.use_deterministic_algorithms(True)
         ),
         "torch.is_anomaly_enabled()": lambda torch: torch.autograd.set_detect_anomaly(True),
+        "torch.get_default_device()": lambda torch: torch.set_default_device("meta"),
+        "torch.get_float32_matmul_precision()": lambda torch: torch.set_float32_matmul_precision(
+            "medium"
+        ),
+        "torch.is_autocast_enabled('cpu')": lambda torch: torch.set_autocast_enabled("cpu", True),
+        "torch.is_warn_always_enabled()": lambda torch: torch.set_warn_always(True),
+        "torch.backends.cudnn": lambda torch: setattr(torch.backends.cudnn, "benchmark", True),
         "torch random state": lambda torch: torch.manual_seed(12345),
     },
     "jax": {
@@ -334,6 +431,9 @@ CHANGES: Mapping[str, Mapping[str, Callable[[Any], Any]]] = {
         ),
         "jax.config.jax_numpy_dtype_promotion": lambda jax: jax.config.update(
             "jax_numpy_dtype_promotion", "strict"
+        ),
+        "jax.config.jax_default_prng_impl": lambda jax: jax.config.update(
+            "jax_default_prng_impl", "rbg"
         ),
     },
 }
@@ -356,10 +456,38 @@ def test_a_setting_that_is_changed_is_seen_and_put_back(name: str, setting: str)
     assert dict(backend.global_state()) == before
 
 
-@pytest.mark.parametrize("name", CHANGES)
-def test_every_setting_that_is_watched_is_tried(name: str) -> None:
-    pytest.importorskip(name)
-    assert CHANGES[name].keys() == backends.load(name).global_state().keys()
+def test_every_setting_of_torch_that_is_watched_is_tried(torch: Any) -> None:
+    assert CHANGES["torch"].keys() == backends.load("torch").global_state().keys()
+
+
+def test_every_setting_that_jax_lets_one_read_is_watched(jax: Any) -> None:
+    watched = backends.load("jax").global_state()
+    readable = {name for name in jax.config.values if hasattr(jax.config, name)}
+    assert {f"jax.config.{name}" for name in readable} == watched.keys()
+    assert CHANGES["jax"].keys() <= watched.keys()
+
+
+@pytest.mark.parametrize(
+    ("setting", "change"),
+    [
+        ("gc.isenabled()", gc.disable),
+        ("os.environ", lambda: os.environ.update(GRADCHECK_SUITE_PLANTED="1")),
+        ("random.getstate()", random.random),
+        ("numpy.random.get_state()", np.random.random),
+        ("numpy.geterr()", lambda: np.seterr(under="raise")),
+        ("numpy.get_printoptions()", lambda: np.set_printoptions(precision=3)),
+    ],
+)
+def test_a_setting_of_the_process_is_seen_and_put_back(
+    setting: str, change: Callable[[], object]
+) -> None:
+    numpy = backends.load("numpy")
+    before = process_state.capture(numpy)
+    with process_state.preserved(numpy):
+        change()
+        after = process_state.capture(numpy)
+    assert {key for key in before if before[key] != after[key]} == {setting}
+    assert process_state.capture(numpy) == before
 
 
 def test_state_is_kept_in_full_when_nothing_happens(torch: Any) -> None:
