@@ -60,6 +60,18 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "none": "no element of the gradient is dropped, however small it is",
             "eps/32": "elements below machine epsilon/32 (times u/den) may be returned as 0",
         },
+        "inputs": {
+            "preserved": "logits, targets, weights and upstream are after a call as they were",
+            "destroyed": "the logits may be overwritten; targets, weights and upstream are not",
+        },
+        "repeat_backward": {
+            "allowed": "a second backward through one graph gives the right gradient",
+            "raises": "a second backward through one graph raises",
+        },
+        "determinism": {
+            "bitwise": "the same inputs give the same bits",
+            "rounding": "the same inputs give results that differ within the bound of rounding",
+        },
         "out_of_range": {
             "raise": "a class index outside [0, C) raises",
             "nan": "a class index outside [0, C) gives NaN in the value and in its row's gradient",
@@ -92,6 +104,9 @@ class Dialect:
     class_weights: str = "constant"
     minus_inf_target: str = "limit"
     gradient_filter: str = "none"
+    inputs: str = "preserved"
+    repeat_backward: str = "allowed"
+    determinism: str = "bitwise"
     out_of_range: str = "raise"
     result_dtype: str = "logits"
 

@@ -5,8 +5,9 @@ Everything goes in and comes out as NumPy float64; a check knows no framework.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,16 +18,19 @@ from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.errors import ImplementationError, Unsupported, WrongShape
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import (
+    Answer,
     Array,
     ArrayDescription,
     Arrays,
     Backend,
+    Change,
     Function,
     Gradients,
 )
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.presets import expanded
-from gradcheck_suite.subject import arrays, capabilities
+from gradcheck_suite.subject import arrays, capabilities, modes, purity
+from gradcheck_suite.subject.inputs import Inputs
 
 _LOW_PRECISION = ("float16", "bfloat16")
 
@@ -88,7 +92,7 @@ class BoundSubject:
         with self.backend.precision(case.dtype):
             function = self._function(case, self._targets(case))
             (value,) = self.backend.evaluate(function, (self._logits(case),))
-            return self._rows(case, value)
+            return self.rows(case, value)
 
     def gradients(self, case: Case, *, targets: bool = False) -> Gradients:
         """Value, and gradient of ⟨upstream, value⟩ in the logits (and in the targets).
@@ -115,7 +119,7 @@ class BoundSubject:
             logits, targets = self._logits(case), self._targets(case)
 
             def function(weight: Array) -> Arrays:
-                return (self.held(case, self._call(case, logits, targets, weight)),)
+                return (self.held(case, self.closed(case, weight)(logits, targets)),)
 
             primals, cotangents = (self.arrays.weight(case),), (self.arrays.upstream(case),)
             _, (pulled,) = self.backend.vjp(function, primals, cotangents)
@@ -128,7 +132,7 @@ class BoundSubject:
             function, primals = self._differentiable(case, targets=False)
             tangents = (self._tangent(case, tangent),)
             (value,), (pushed,) = self.backend.jvp(function, primals, tangents)
-            return self._rows(case, value), self._rows(case, pushed)
+            return self.rows(case, value), self.rows(case, pushed)
 
     def hvp(
         self,
@@ -161,7 +165,7 @@ class BoundSubject:
             )
             first = self._gradient_array(case, gradients[0])
             zeros = np.zeros(case.logits.shape)
-            pushed = [zeros if s is None else self._rows(case, s) for s in seconds]
+            pushed = [zeros if s is None else self.rows(case, s) for s in seconds]
             return first, pushed[0], pushed[1] if target_tangent is not None else None
 
     def squared_hvp(self, case: Case, tangent: npt.ArrayLike) -> FloatArray:
@@ -182,7 +186,7 @@ class BoundSubject:
             _, (second,) = self.backend.hvp(squared, primals, (one,), (along,))
             if second is None:
                 raise Unsupported("second order: the gradient has no graph")
-            return self._rows(case, second)
+            return self.rows(case, second)
 
     def buffer_gradient(self, case: Case) -> FloatArray:
         """Gradient of ⟨upstream, value⟩ in the buffer of which the logits are a view.
@@ -241,9 +245,39 @@ class BoundSubject:
         return {name: (before[name], after[name]) for name in before if before[name] != after[name]}
 
     def _forward_and_backward(self, case: Case) -> None:
+        self.answer(case)  # as it is called, in no scope that puts a setting back
         self.value(case)
         if not self.supports(case, "gradient"):
             self.gradients(case)
+
+    def input_changes(self, case: Case) -> tuple[Change, ...]:
+        """The inputs that forward (untracked, then tracked) and backward change, in that order."""
+        return purity.input_changes(self, case)
+
+    def repeated(self, case: Case, other: Case) -> tuple[Answer, ...]:
+        """Calls and backward passes again, over graphs and arrays that live on."""
+        return purity.repeated(self, case, other)
+
+    def composed(self, case: Case) -> tuple[Answer, ...]:
+        """Σ u·L(f) + Σ f²/2 at f = exp x, with either term first: values, and gradients in x."""
+        return purity.composed(self, case)
+
+    def partial_gradients(self, case: Case) -> tuple[Answer, ...]:
+        """One answer for every subset of (logits, targets) that requires a gradient."""
+        return modes.partial_gradients(self, case)
+
+    def compiled(self, case: Case) -> tuple[Answer, ...]:
+        """The answer under the framework's compiler, and to an index that is no class."""
+        return modes.compiled(self, case)
+
+    def batched(self, cases: Sequence[Case]) -> tuple[Answer, ...]:
+        """The answers to cases of one shape and one upstream, computed together by ``vmap``."""
+        return modes.batched(self, cases)
+
+    def elsewhere(self) -> tuple[BoundSubject, ...]:
+        """The same implementation on every other device there is."""
+        devices = (device for device in self.backend.devices() if device != self.device)
+        return tuple(replace(self, device=device) for device in devices)
 
     def supports(self, case: Case, mode: str = "value") -> str:
         """Empty if the implementation takes this case in this mode, else why it does not."""
@@ -263,14 +297,25 @@ class BoundSubject:
     def answer(self, case: Case) -> Any:
         """What the implementation returns for a case, as it is and unlooked at."""
         with self.backend.precision(case.dtype):
-            return self._call(case, self._logits(case), self._targets(case))
+            return self.closed(case)(self._logits(case), self._targets(case))
 
     # --- calling the implementation ----------------------------------------------------
 
-    def _options(self, case: Case, weight: Array | None = None) -> dict[str, Any]:
+    def inputs(self, case: Case) -> Inputs:
+        """Fresh arrays for a case."""
+        return Inputs(
+            self._logits(case),
+            self._targets(case),
+            None if case.options.weight is None else self.arrays.weight(case),
+            self.arrays.upstream(case),
+        )
+
+    def options(self, case: Case, weight: Array | None = None) -> dict[str, Any]:
         """The keywords for a case: ``reduction`` always, the others where they are used.
 
-        ``weight`` stands for the case's class weights where those are differentiated.
+        Args:
+            case: the case.
+            weight: the array of its class weights, where the caller holds on to it.
         """
         options = case.options
         given: dict[str, Any] = {}
@@ -285,18 +330,24 @@ class BoundSubject:
         rename = self.implementation.rename
         return {rename.get(name, name): value for name, value in given.items()}
 
-    def _call(self, case: Case, logits: Array, targets: Array, weight: Array | None = None) -> Any:
-        options = self._options(case, weight)
+    def closed(self, case: Case, weight: Array | None = None) -> Callable[..., Any]:
+        """The implementation with its options set: a function of (logits, targets) alone."""
+        options = self.options(case, weight)
         if self.implementation.factory is not None:
-            return self.implementation.factory(**options)(logits, targets)
+            return self.implementation.factory(**options)
         assert self.loss is not None  # bind() has seen to it
-        return self.loss(logits, targets, **options)
+        return partial(self.loss, **options)
 
     def _function(self, case: Case, targets: Array) -> Function:
         """The loss as a function of the logits (and of the targets, where given)."""
+        whole = self.function(case)
+        return lambda logits, varied=targets: whole(logits, varied)
 
-        def function(logits: Array, varied: Array = targets) -> Arrays:
-            return (self.held(case, self._call(case, logits, varied)),)
+    def function(self, case: Case, weight: Array | None = None) -> Function:
+        """The loss as a function of (logits, targets), its shape held to the reduction's."""
+
+        def function(logits: Array, targets: Array) -> Arrays:
+            return (self.held(case, self.closed(case, weight)(logits, targets)),)
 
         return function
 
@@ -346,31 +397,36 @@ class BoundSubject:
         (value,), pulled = self.backend.vjp(function, primals, (self.arrays.upstream(case),))
         in_targets = pulled[1] if targets else None
         return Gradients(
-            value=self._rows(case, value),
+            value=self.rows(case, value),
             logits=self._gradient_array(case, pulled[0]),
-            targets=None if in_targets is None else self._rows(case, in_targets),
+            targets=None if in_targets is None else self.rows(case, in_targets),
             described={"logits": self.backend.describe(pulled[0])},
         )
 
     def _given_gradients(self, case: Case) -> Gradients:
         """A gradient that is returned or supplied: row i is ∂L_i/∂f_i, scaled by u here."""
-        logits, targets = self._logits(case), self._targets(case)
-        if self.gradient_kind == "returned":
-            result, gradient = self._pair(self._call(case, logits, targets))
-            value = self.held(case, (result, gradient))
-        else:
-            value = self.held(case, self._call(case, logits, targets))
-            supplied = self.implementation.gradient
-            assert callable(supplied)
-            gradient = supplied(logits, targets, **self._options(case))
-        array = self._gradient_array(case, gradient)
-        upstream = case.upstream
-        scaled = array * (upstream[:, None] if upstream.ndim else upstream)
+        value, gradient = self.given(case, self.inputs(case))
         return Gradients(
-            value=self._rows(case, value),
-            logits=scaled,
+            value=self.rows(case, value),
+            logits=self.scaled(case, gradient),
             described={"logits": self.backend.describe(gradient)},
         )
+
+    def given(self, case: Case, inputs: Inputs) -> tuple[Array, Any]:
+        """Value and gradient as they come from a loss that returns it or is supplied one."""
+        result = self.closed(case, inputs.weight)(inputs.logits, inputs.targets)
+        value = self.held(case, result)
+        if self.gradient_kind == "returned":
+            return value, self._pair(result)[1]
+        supplied = self.implementation.gradient
+        assert callable(supplied)
+        options = self.options(case, inputs.weight)
+        return value, supplied(inputs.logits, inputs.targets, **options)
+
+    def scaled(self, case: Case, gradient: Any) -> FloatArray:
+        """Row i of a given gradient, ∂L_i/∂f_i, times its upstream."""
+        array = self._gradient_array(case, gradient)
+        return array * (case.upstream[:, None] if case.upstream.ndim else case.upstream)
 
     def _gradient_array(self, case: Case, gradient: Any) -> FloatArray:
         """The gradient in the logits as rows, its shape held to the logits'."""
@@ -403,7 +459,8 @@ class BoundSubject:
     def _tangent(self, case: Case, tangent: npt.ArrayLike) -> Array:
         return self._float(self.arrays.shaped(case, np.asarray(tangent)))
 
-    def _rows(self, case: Case, array: Array) -> FloatArray:
+    def rows(self, case: Case, array: Array) -> FloatArray:
+        """What came back as the case has it: (N,), (N, C) or (), NumPy float64."""
         return self.arrays.rows(case, self.backend.asnumpy(array))
 
     def _logits(self, case: Case) -> Array:

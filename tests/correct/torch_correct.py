@@ -174,6 +174,30 @@ def zero_where_nothing_counts(
     return rows.sum() if reduction == "sum" else rows.sum() / valid.sum().clamp(min=1)
 
 
+class Destructive(torch.autograd.Function):
+    """Liger's way, declared: forward leaves the gradient in the logits; backward is once."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Any, targets: Any) -> Any:
+        log_p = logits.log_softmax(-1)
+        loss = -log_p.gather(-1, targets[:, None])[:, 0]
+        if ctx.needs_input_grad[0]:
+            log_p.exp_()
+            log_p[torch.arange(len(targets)), targets] -= 1
+            logits.data.copy_(log_p)
+        ctx.save_for_backward(logits.detach())
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, u: Any) -> Any:
+        return ctx.saved_tensors[0].mul_(u[:, None]), None
+
+
+def destructive(logits: Any, targets: Any) -> Any:
+    return Destructive.apply(logits, targets)
+
+
 IMPLEMENTATIONS = (
     Implementation(
         "torch-every-option",
@@ -187,6 +211,20 @@ IMPLEMENTATIONS = (
         backend="torch",
         targets=("index",),
         dialect={"all_ignored_mean": "zero", "empty_mean": "zero"},
+    ),
+    Implementation(
+        "torch-destructive",
+        destructive,
+        backend="torch",
+        dialect={"inputs": "destroyed", "repeat_backward": "raises"},
+    ),
+    Implementation(
+        "torch-compiled",
+        torch.compile(functional.cross_entropy, backend="aot_eager"),
+        backend="torch",
+        targets=("index",),
+        options=("ignore_index",),
+        reductions=("mean",),
     ),
     Implementation("torch-plain", plain, backend="torch"),
     Implementation("torch-shifted-by-target", shifted_by_target, backend="torch"),

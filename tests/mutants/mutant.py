@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -23,6 +23,8 @@ class Mutant:
         mechanism: what is wrong, in one sentence.
         origin: where this was shipped, if it was.
         missed: why no clause convicts it yet (an expected failure); empty where one does.
+        environment: variables that must be set before its framework is loaded; such a mutant is
+            judged in a process of its own, by its address.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Mutant:
     mechanism: str
     origin: str = ""
     missed: str = ""
+    environment: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,7 @@ class Registry:
         *,
         origin: str = "",
         missed: str = "",
+        environment: Mapping[str, str] | None = None,
         **declared: Any,
     ) -> Callable[[Loss], Loss]:
         """The decorated loss is a mutant; ``declared`` goes to its ``Implementation``."""
@@ -58,7 +62,16 @@ class Registry:
                 f"{self.backend}-{name}", loss, backend=self.backend, **declared
             )
             self.mutants.append(
-                Mutant(name, clause, implementation, self.backend, mechanism, origin, missed)
+                Mutant(
+                    name,
+                    clause,
+                    implementation,
+                    self.backend,
+                    mechanism,
+                    origin,
+                    missed,
+                    environment or {},
+                )
             )
             return loss
 

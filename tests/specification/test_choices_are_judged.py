@@ -50,6 +50,9 @@ def test_a_false_declaration_does_not_pass(choice: str, value: str, clause: str)
         ("target_gradient", "absent", "gradient.targets"),
         ("unnormalised_targets", "assumes-one", "gradient.unnormalised-targets"),
         ("gradient_filter", "eps/32", "stability.rare-class"),
+        ("inputs", "destroyed", "purity.inputs"),
+        ("inputs", "destroyed", "purity.composition"),
+        ("determinism", "rounding", "purity.determinism"),
     ],
 )
 def test_what_a_declaration_exempts_is_counted_as_declared(

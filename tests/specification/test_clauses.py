@@ -97,7 +97,15 @@ FAMILIES = {
         "gradient",
         "accumulation",
     ),
-    "purity": ("global-state",),
+    "purity": (
+        "global-state",
+        "inputs",
+        "repeat",
+        "composition",
+        "no-grad",
+        "determinism",
+    ),
+    "mode": ("transformed", "device", "partial-gradients"),
     "layout": (
         "strided",
         "targets-strided",
