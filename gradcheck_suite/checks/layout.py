@@ -34,49 +34,38 @@ def strided(subject: Subject, case: Case) -> Verdict:
     plain = asked.with_(layout="contiguous", beside="contiguous")
     yardstick = Yardstick.of(subject, plain)
     names = (_words(case), "contiguous")
-    got = subject.value(asked)
-    verdicts = [
-        judge(
-            "value",
-            got,
-            subject.value(plain),
-            yardstick.value_bound * 2.0,
-            names=names,
-            against_itself=True,
-        )
-    ]
-    if isinstance(verdicts[0], Failed):
-        return _explained(verdicts[0], subject, asked, got)
+    got, expected = subject.value(asked), subject.value(plain)
+    value = _compared("value", got, expected, yardstick.value_bound, names)
+    if isinstance(value, Failed):
+        return _explained(value, subject, asked, got)
     if subject.supports(asked, "gradient"):
-        return verdicts[0]
+        return value
     in_targets = asked.target_kind == "probabilities"
     gradients = subject.gradients(asked, targets=in_targets)
-    expected = subject.gradients(plain, targets=in_targets)
-    in_logits = judge(
-        "gradient",
-        gradients.logits,
-        expected.logits,
-        yardstick.gradient_bound * 2.0,
-        names=names,
-        against_itself=True,
+    there = subject.gradients(plain, targets=in_targets)
+    in_logits = _compared(
+        "gradient", gradients.logits, there.logits, yardstick.gradient_bound, names
     )
     if isinstance(in_logits, Failed):
         return _explained(in_logits, subject, asked, gradients.logits)
-    verdicts.append(in_logits)
-    if gradients.targets is not None and expected.targets is not None:
+    tracked = "value while a gradient is asked for"
+    verdicts: list[Verdict] = [value, in_logits]
+    verdicts.append(_compared(tracked, gradients.value, expected, yardstick.value_bound, names))
+    if gradients.targets is not None and there.targets is not None:
+        bound = yardstick.target_gradient_bound
         verdicts.append(
-            judge(
-                "gradient in the targets",
-                gradients.targets,
-                expected.targets,
-                yardstick.target_gradient_bound * 2.0,
-                names=names,
-                against_itself=True,
-            )
+            _compared("gradient in the targets", gradients.targets, there.targets, bound, names)
         )
     if subject.gradient_kind == "autodiff" and asked.layout != "contiguous":
-        verdicts.append(_in_buffer(subject, asked, expected.logits, yardstick))
+        verdicts.append(_in_buffer(subject, asked, there.logits, yardstick))
     return worst_of(verdicts)
+
+
+def _compared(
+    what: str, got: FloatArray, expected: FloatArray, bound: Bound, names: tuple[str, str]
+) -> Verdict:
+    """Both come from the implementation, so each may be off by the bound."""
+    return judge(what, got, expected, bound * 2.0, names=names, against_itself=True)
 
 
 def _in_buffer(subject: Subject, case: Case, expected: FloatArray, yardstick: Yardstick) -> Verdict:
@@ -115,11 +104,18 @@ def _explained(verdict: Failed, subject: Subject, case: Case, got: FloatArray) -
     looks = verdict.looks
     if np.isnan(got).any():
         looks = "what lies between the entries was read: NaN is planted there"
-    elif got.shape == case.logits.shape and np.array_equal(got, case.logits):
-        looks = "the gradient is the logits themselves: a copy was written to, and lost"
+    elif got.shape == case.logits.shape and _is_logits_times_upstream(subject, case, got):
+        looks = "the gradient is the logits themselves, times u: a copy was written to, and lost"
     elif case.layout != "contiguous" and _is_read_in_order(subject, case, got):
         looks = "the buffer of the logits is read in order, whatever the strides are"
     return replace(verdict, looks=looks)
+
+
+def _is_logits_times_upstream(subject: Subject, case: Case, got: FloatArray) -> bool:
+    upstream = case.upstream[:, None] if case.upstream.ndim else case.upstream
+    scaled = upstream * case.logits
+    unit = Yardstick.of(subject, case).arithmetic.unit_roundoff
+    return bool(np.all(np.abs(got - scaled) <= 2.0 * unit * np.abs(scaled)))
 
 
 def _is_read_in_order(subject: Subject, case: Case, got: FloatArray) -> bool:
