@@ -19,6 +19,8 @@ def log_softmax_nll(logits: Any, targets: Any, *, reduction: str = "mean") -> tu
     if reduction not in ("none", "sum", "mean"):
         raise ValueError(f"reduction: {reduction!r} is unknown; use 'none', 'sum' or 'mean'")
     if targets.ndim == 1:
+        if not np.issubdtype(targets.dtype, np.integer):
+            raise TypeError(f"targets: class indices must be integers, not {targets.dtype}")
         if np.any((targets < 0) | (targets >= classes)):
             raise IndexError(f"targets: class indices must lie in [0, {classes})")
         targets = (targets[:, None] == np.arange(classes)).astype(logits.dtype)
