@@ -72,6 +72,8 @@ class Implementation:
             rounding results (a fused kernel). The dtype itself: sums are accumulated in it, too.
             Not declared: operations may round to the dtype, sums accumulate in float32.
         deviations: known deviations, printed with every result.
+        compiler: what ``mode.transformed`` compiles with: a backend of ``torch.compile`` such as
+            ``inductor``. Default the cheap ``aot_eager``, which generates no code; JAX has XLA.
         requires: distributions that must be installed, e.g. ``("optax",)``.
         description: one line for ``gradcheck-suite list``.
     """
@@ -93,5 +95,6 @@ class Implementation:
     value: Callable[[Any], Any] | None = None
     accumulation: str | None = None
     deviations: tuple[Deviation, ...] = ()
+    compiler: str = ""
     requires: tuple[str, ...] = ()
     description: str = ""

@@ -159,8 +159,15 @@ class Backend(Protocol):
             Unsupported: the function cannot be batched.
         """
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
-        """The function under the framework's compiler (``jax.jit``, ``torch.compile``)."""
+    def compiled(self, function: Callable[..., Any], compiler: str = "") -> Callable[..., Any]:
+        """The function under the framework's compiler (``jax.jit``, ``torch.compile``).
+
+        ``compiler`` names one where the framework has several; default the cheapest.
+
+        Raises:
+            Unsupported: there is no compiler.
+            UsageError: there is none of that name.
+        """
 
     def overwrite(self, array: Array, values: npt.ArrayLike) -> None:
         """Writes values into the array's own memory.

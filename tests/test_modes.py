@@ -167,6 +167,23 @@ def test_one_mode_that_is_not_offered_is_said_beside_the_other(torch_function: A
     assert record.reason.startswith("vmap: not supported: raises ")
 
 
+@pytest.mark.parametrize(
+    ("compiler", "status", "said"),
+    [("eager", "passed", ""), ("no-such-compiler", "errored", "compiler: Invalid backend: 'no-s")],
+)
+def test_the_compiler_is_the_one_that_is_asked_for(compiler: str, status: str, said: str) -> None:
+    torch = pytest.importorskip("torch")
+    record = asked(
+        torch.nn.functional.cross_entropy,
+        "mode.transformed",
+        "rows4-classes5-mean",
+        backend="torch",
+        compiler=compiler,
+    )
+    assert record.status == status
+    assert said in record.reason
+
+
 @pytest.fixture
 def torch_function() -> Any:
     torch = pytest.importorskip("torch")

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.errors import Unsupported
+from gradcheck_suite.errors import Unsupported, UsageError
 from gradcheck_suite.protocols import (
     Array,
     ArrayDescription,
@@ -183,7 +183,9 @@ class JaxBackend:
         except _UNSUPPORTED as error:
             raise Unsupported(f"vmap: {_first_line(error)}") from error
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, function: Callable[..., Any], compiler: str = "") -> Callable[..., Any]:
+        if compiler:
+            raise UsageError(f"compiler: JAX has XLA alone, and no {compiler!r}; leave it out")
         compiled: Callable[..., Any] = self.jax.jit(function)
         return compiled
 

@@ -109,7 +109,7 @@ class NumPyBackend:
     ) -> Any:
         raise Unsupported("NumPy has no vmap")
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, function: Callable[..., Any], compiler: str = "") -> Callable[..., Any]:
         raise Unsupported("NumPy has no compiler")
 
     def overwrite(self, array: Any, values: npt.ArrayLike) -> None:

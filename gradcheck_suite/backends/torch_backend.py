@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.errors import Unsupported
+from gradcheck_suite.errors import Unsupported, UsageError
 from gradcheck_suite.layout import LAYOUTS
 from gradcheck_suite.protocols import (
     Array,
@@ -217,14 +217,21 @@ class TorchBackend:
         values, gradients = (tuple(one.detach() for one in part) for part in together)
         return values, gradients
 
-    def compiled(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def compiled(self, function: Callable[..., Any], compiler: str = "") -> Callable[..., Any]:
         def called(*arguments: Any, **keywords: Any) -> Any:
             return function(*arguments, **keywords)
 
         # Dynamo counts recompilations per code object, and from the eighth on runs the
         # function uncompiled without a word: every function gets a code object of its own.
         called.__code__ = called.__code__.replace()
-        compiled: Callable[..., Any] = self.torch.compile(called, backend="aot_eager")
+        try:
+            compiled: Callable[..., Any] = self.torch.compile(
+                called, backend=compiler or "aot_eager"
+            )
+        except RuntimeError as error:  # no such backend; a Python that Dynamo does not know
+            if compiler:
+                raise UsageError(f"compiler: {_first_line(error)}") from error
+            raise Unsupported(f"torch.compile: {_first_line(error)}") from error
         return compiled
 
     def overwrite(self, array: Array, values: npt.ArrayLike) -> None:

@@ -68,7 +68,8 @@ def compiled(subject: BoundSubject, case: Case) -> tuple[Answer, ...]:
 
 
 def _compiled_function(subject: BoundSubject, case: Case, inputs: Inputs) -> Function:
-    bare = subject.backend.compiled(subject.closed(case, inputs.weight))
+    closed, compiler = subject.closed(case, inputs.weight), subject.implementation.compiler
+    bare = subject.backend.compiled(closed, compiler)
     return lambda logits, targets: (subject.held(case, bare(logits, targets)),)
 
 
