@@ -184,7 +184,8 @@ def coarse_note(exact: npt.ArrayLike, bound: Bound, unit: npt.ArrayLike, dtype: 
         size = np.abs(specified[block].astype(np.float64))
         scale = np.maximum(size, units[block] if units.ndim else units)
         with np.errstate(all="ignore"):
-            coarse = np.isfinite(size) & (bound.total[block] > promised * scale)
+            wide = bound.total[block] > promised * scale
+            coarse = np.isfinite(size) & (scale > 0.0) & wide
         count += int(np.count_nonzero(coarse))
     if not count:
         return ""

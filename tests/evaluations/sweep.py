@@ -109,10 +109,10 @@ class Scored:
 
 
 def beyond_range(given: Problem) -> bool:
-    """Whether −Σ_j log p_j of a row, which smoothing sums before it scales, overflows float16."""
+    """Whether −Σ_j log p_j, which smoothing sums over the rows before it scales, overflows."""
     losses = exact_rows(given)[1]
-    sums = np.sum(np.where(np.isfinite(losses), losses, 0), axis=1)
-    return bool(np.any(sums * float(np.max(given.weights)) > 65504.0))
+    total = float(np.sum(np.where(np.isfinite(losses), losses, 0)))
+    return total * float(np.max(given.weights)) > 65504.0
 
 
 def sweep(
