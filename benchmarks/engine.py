@@ -27,6 +27,7 @@ import torch
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import promises
 from benchmarks.checkers import Checker, installed, seconds_per_evaluation
 from benchmarks.problems import PLANTED, SIZES, Problem, convolution, mean_nll, mlp, scan
 
@@ -150,7 +151,7 @@ def _detection(problem: Problem, checker: Checker, cell: Cell, options: argparse
                 return
 
 
-def problems(options: argparse.Namespace) -> Iterator[Problem]:
+def chosen(options: argparse.Namespace) -> Iterator[Problem]:
     """The problems asked for, in both dtypes."""
     for dtype in options.dtypes:
         for rows, classes in options.sizes:
@@ -190,7 +191,11 @@ def _time(seconds: float) -> str:
     return f"{seconds:.1f} s" if seconds >= 1.0 else f"{seconds * 1e3:.1f} ms"
 
 
-def page(tables: Sequence[tuple[Problem, Cells]], options: argparse.Namespace) -> str:
+def page(
+    tables: Sequence[tuple[Problem, Cells]],
+    kept: Sequence[promises.Promise],
+    options: argparse.Namespace,
+) -> str:
     """The Markdown page."""
     lines = [
         "# The engine beside other gradient checkers",
@@ -213,6 +218,7 @@ def page(tables: Sequence[tuple[Problem, Cells]], options: argparse.Namespace) -
         "estimate. `jax.test_util.check_grads` runs with `order=1, modes=('rev',)`. The slow run",
         "that torch's fast mode adds to a failure, for its message, is left out.",
         "",
+        *(promises.table(kept) if kept else []),
     ]
     for problem, cells in tables:
         sizes = ", ".join(f"{name} {size:.0e}" for name, size in problem.error_sizes().items())
@@ -290,11 +296,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     torch.set_num_threads(options.threads)
     console = Console(width=None if Console().is_terminal else 180)
     tables = []
-    for problem in problems(options):
+    for problem in chosen(options):
         cells = measured(problem, installed(), options)
         shown(console, problem, cells)
         tables.append((problem, cells))
-        options.output.write_text(page(tables, options), encoding="utf-8")
+        options.output.write_text(page(tables, (), options), encoding="utf-8")
+    kept = list(promises.of_tables(tables))
+    if not options.quick:  # torch's slow mode alone takes a minute
+        kept += [*promises.of_localisation(), *promises.of_memory()]
+    for one in kept:
+        console.print(f"{'✓' if one.kept else '✗'} {one.what}: {one.seen} ({one.target})")
+    options.output.write_text(page(tables, kept, options), encoding="utf-8")
     console.print(f"written: {options.output}")
 
 
