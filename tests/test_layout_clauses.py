@@ -64,6 +64,21 @@ def test_what_asks_for_contiguous_arrays_and_says_so_is_not_accused() -> None:
     assert outcomes["offset"].status is Status.PASSED  # contiguous, in the middle of a buffer
 
 
+def test_what_may_overwrite_its_logits_is_not_given_rows_that_share_their_memory() -> None:
+    def overwrites(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+        halved = [np.multiply(row, 0.5, out=row).copy() for row in logits]
+        return softmax_nll(2 * np.stack(halved), targets, reduction=reduction)
+
+    accused = judged(overwrites, "layout.strided", backend="numpy")
+    declared = judged(
+        overwrites, "layout.strided", backend="numpy", dialect={"inputs": "destroyed"}
+    )
+
+    assert accused["expanded"].status is Status.FAILED
+    assert declared["expanded"].status is Status.SKIPPED
+    assert declared["transposed"].status is Status.PASSED
+
+
 def test_a_jax_array_has_no_strides_so_the_question_does_not_arise() -> None:
     pytest.importorskip("jax")
     verdict = judged("jax-log-softmax", "layout.strided", isolate=False)["transposed"].verdict

@@ -75,7 +75,7 @@ def hang() -> Any:
 def test_a_correct_loss_passes() -> None:
     run = judged(correct, "*")
     assert run.passed
-    assert reasons(run, Status.FAILED) == set()
+    assert run.failures == ()  # advice aside: it forms p − 1 where p_c rounds to 1
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from gradcheck_suite import process_state
 from gradcheck_suite.case import Case, FloatArray
-from gradcheck_suite.errors import ImplementationError, Unsupported, WrongShape
+from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import (
     Answer,
@@ -29,7 +29,7 @@ from gradcheck_suite.protocols import (
 )
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.presets import expanded
-from gradcheck_suite.subject import arrays, capabilities, modes, purity
+from gradcheck_suite.subject import arrays, capabilities, modes, purity, returned
 from gradcheck_suite.subject.inputs import Inputs
 
 _LOW_PRECISION = ("float16", "bfloat16")
@@ -204,7 +204,7 @@ class BoundSubject:
             buffer, upstream = self.arrays.buffer(case), self.arrays.upstream(case)
             _, (pulled,) = self.backend.vjp(of_buffer, (buffer,), (upstream,))
             shape = self.backend.describe(buffer).shape
-            return self._held_gradient(pulled, shape, "buffer of the logits")
+            return returned.gradient(self.backend, pulled, shape, "buffer of the logits")
 
     def described(self, case: Case) -> dict[str, ArrayDescription]:
         """Shape, dtype and device of the ``value`` and of the gradient in the ``logits``.
@@ -361,32 +361,9 @@ class BoundSubject:
         if self.implementation.value is not None:
             result = self.implementation.value(result)
         elif self.gradient_kind == "returned":
-            result = self._pair(result)[0]
-        if isinstance(result, tuple | list) or not self._is_array(result):
-            several = isinstance(result, tuple)
-            hint = ", or (value, gradient); value= picks the loss out of several" if several else ""
-            raise ImplementationError(
-                f"loss returned {_describe(result)}; expected a {self.backend.name} array{hint}"
-            )
+            result = returned.pair(result)[0]
         expected = self.arrays.value_shape(case)
-        shape = tuple(np.shape(result))
-        if shape != expected:
-            raise WrongShape(
-                f"loss returned shape {shape} under reduction={case.options.reduction!r}; "
-                f"specified {expected}"
-            )
-        return result
-
-    def _is_array(self, value: object) -> bool:
-        plain = self.backend.name == "numpy" and isinstance(value, float | int)
-        return plain or self.backend.owns(value)
-
-    def _pair(self, result: Any) -> tuple[Any, Any]:
-        if not isinstance(result, tuple | list) or len(result) != 2:
-            raise ImplementationError(
-                f"loss returned {_describe(result)}; expected (value, gradient)"
-            )
-        return result[0], result[1]
+        return returned.loss(self.backend, result, expected, case.options.reduction)
 
     def _differentiable(self, case: Case, *, targets: bool) -> tuple[Function, Arrays]:
         logits, given = self._logits(case), self._targets(case)
@@ -417,7 +394,7 @@ class BoundSubject:
         result = self.closed(case, inputs.weight)(inputs.logits, inputs.targets)
         value = self.held(case, result)
         if self.gradient_kind == "returned":
-            return value, self._pair(result)[1]
+            return value, returned.pair(result)[1]
         supplied = self.implementation.gradient
         assert callable(supplied)
         options = self.options(case, inputs.weight)
@@ -430,24 +407,8 @@ class BoundSubject:
 
     def _gradient_array(self, case: Case, gradient: Any) -> FloatArray:
         """The gradient in the logits as rows, its shape held to the logits'."""
-        shaped = self._held_gradient(gradient, self.arrays.shape(case), "logits")
+        shaped = returned.gradient(self.backend, gradient, self.arrays.shape(case), "logits")
         return self.arrays.rows(case, shaped)
-
-    def _held_gradient(self, gradient: Any, expected: tuple[int, ...], argument: str) -> FloatArray:
-        if gradient is None:
-            raise ImplementationError(
-                f"no gradient in the {argument}: the result does not depend on them (a cut graph)"
-            )
-        if not self.backend.owns(gradient):
-            raise ImplementationError(
-                f"gradient in the {argument} is {_describe(gradient)}; expected an array"
-            )
-        array = self.backend.asnumpy(gradient)
-        if array.shape != expected:
-            raise WrongShape(
-                f"gradient in the {argument} has shape {array.shape}; specified {expected}"
-            )
-        return array
 
     def _require_autodiff(self) -> None:
         if self.gradient_kind != "autodiff":
@@ -468,11 +429,3 @@ class BoundSubject:
 
     def _targets(self, case: Case) -> Array:
         return self.arrays.targets(case)
-
-
-def _describe(value: object) -> str:
-    if value is None or isinstance(value, str | bool | float | int):
-        return repr(value)
-    if isinstance(value, tuple | list):
-        return f"a {type(value).__name__} of {len(value)}"
-    return f"a {type(value).__module__}.{type(value).__qualname__}"
