@@ -19,7 +19,6 @@ CLAUSES = (
             Recipe(upstream="signed"),
             Recipe(reduction="mean"),
             Recipe(targets="probabilities", upstream="signed"),
-            Recipe(reduction="mean", targets="probabilities"),
         ),
     ),
     Clause(
