@@ -39,6 +39,7 @@ class Backend(Protocol):
     name: str
     distribution: str
     modes: frozenset[str]  # of "reverse", "forward", "second", "compiled", "batched"
+    conjugates: bool  # complex gradients are paired by Re Σ ā b; without, by Re Σ a b
     layouts: frozenset[str]  # of the names in layout.py: how its arrays can lie in memory
     compiles_shapes: bool  # whether every new shape costs a compilation
 

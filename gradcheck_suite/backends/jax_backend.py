@@ -32,6 +32,7 @@ class JaxBackend:
     name = "jax"
     distribution = "jax"
     modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
+    conjugates = False
     layouts = frozenset({"contiguous"})
     compiles_shapes = True
 

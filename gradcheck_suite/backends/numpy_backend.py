@@ -32,6 +32,7 @@ class NumPyBackend:
     name = "numpy"
     distribution = "numpy"
     modes: frozenset[str] = frozenset()
+    conjugates = True
     layouts = frozenset(LAYOUTS)
     compiles_shapes = False
 

@@ -34,6 +34,7 @@ class TorchBackend:
     name = "torch"
     distribution = "torch"
     modes = frozenset({"reverse", "forward", "second", "compiled", "batched"})
+    conjugates = True
     layouts = frozenset(LAYOUTS) - {"reversed"}
     compiles_shapes = False
 

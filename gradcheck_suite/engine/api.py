@@ -135,6 +135,7 @@ def assert_gradients(function: Any, *primals: Any, **options: Any) -> Result:
         GradientError: a gradient is wrong or could not be judged; the message is the whole
             story and ``.result`` the ``Result``. An ``AssertionError``.
     """
+    __tracebackhide__ = True
     result = gradcheck(function, *primals, **options)
     if not result.passed:
         raise GradientError(str(result), result)

@@ -108,7 +108,8 @@ def pair(session: Session) -> Outcome:
     def compared(primals: Any, vectors: Any, upstream: Any, spread: float = 0.0) -> Any:
         pushed, pulled = both(primals, vectors, upstream)
         kept = [i for i, gradient in enumerate(pulled) if gradient is not None]
-        flip = np.conj if backend.name == "jax" else np.asarray
+        # The pairing conjugates its left sides.
+        flip = np.asarray if backend.conjugates else np.conj
         return pairing(
             [flip(backend.view(u)) for u in upstream],
             [backend.view(one) for one in pushed],

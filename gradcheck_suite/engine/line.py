@@ -144,14 +144,14 @@ def contract(
         if whole is not None:
             total += dot(*whole)
             continue
-        total += sum(inner(backend.name, one, other) for one, other in pieces(backend, a, b))
+        total += sum(inner(backend, one, other) for one, other in pieces(backend, a, b))
     return total
 
 
-def inner(framework: str, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
+def inner(backend: Backend, one: npt.NDArray[Any], other: npt.NDArray[Any]) -> float:
     """⟨one, other⟩ of two NumPy arrays, by the framework's convention for complex ones."""
     if np.iscomplexobj(one) or np.iscomplexobj(other):
-        one = np.conj(one) if framework != "jax" else one
+        one = np.conj(one) if backend.conjugates else one
         return float(np.sum(one * other).real)
     return dot(one.reshape(-1), other.reshape(-1))
 

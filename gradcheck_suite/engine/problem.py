@@ -7,6 +7,7 @@ beside the way its gradient is obtained. The checks know nothing else.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 from collections.abc import Callable, Iterator, Sequence
@@ -152,11 +153,12 @@ def build(
     if not callable(function):
         raise UsageError(f"function: {function!r} is not callable")
     call, arguments, names = modules.opened(function, primals)
-    backend = _backend(arguments)
+    backend = _backend(arguments, names)
     flat, rebuild = backend.flatten(arguments)
     if all(map(operator.is_, flat, arguments)) and len(flat) == len(arguments):
         rebuild = tuple  # plain arguments: most functions, and rebuilt for every evaluation
     paths = _paths(backend, arguments, names, len(flat))
+    _refuse_held_arrays(backend, flat, paths)
     places = _differentiable(backend, flat)
     peaks = _refuse(backend, flat, places, paths)
 
@@ -261,16 +263,36 @@ def _hold(value: Any) -> Arrays:
     return (_Held(value),)
 
 
-def _backend(arguments: Any) -> Backend:
+def _backend(arguments: Sequence[Any], names: Sequence[str]) -> Backend:
     """The framework of the arrays among the arguments; NumPy for Python floats alone."""
     leaves = list(_plain_leaves(arguments))
     try:
         return backends.owner_of(leaves)
-    except UsageError:
+    except UsageError as error:
         arrays = [leaf for leaf in leaves if hasattr(leaf, "shape")]
-        if arrays or not any(isinstance(leaf, float) for leaf in leaves):
+        if arrays:
+            given = zip(_argument_names(arguments, names), arguments, strict=True)
+            kinds = ", ".join(f"{name} is {_what(one)}" for name, one in given)
+            raise UsageError(f"{error} (given: {kinds})") from None
+        if not any(isinstance(leaf, float) for leaf in leaves):
             raise
         return backends.load("numpy")
+
+
+def _argument_names(arguments: Sequence[Any], names: Sequence[str]) -> list[str]:
+    further = (f"argument {number}" for number in range(len(names), len(arguments)))
+    return [*names, *further][: len(arguments)]
+
+
+def _refuse_held_arrays(backend: Backend, flat: Sequence[Any], paths: Sequence[str]) -> None:
+    """Refuses NumPy's floating arrays beside a framework's: they would be held constant."""
+    for path, leaf in zip(paths, flat, strict=True):
+        if type(leaf) is np.ndarray and leaf.dtype.kind in "fc" and not backend.owns(leaf):
+            raise UsageError(
+                f"primals: {path} is a NumPy array of {leaf.dtype} beside arrays of "
+                f"{backend.name}, which would have no gradient in it; mixed frameworks are not "
+                f"checked: convert it to {backend.name}, or close over it if it is a constant"
+            )
 
 
 def _plain_leaves(tree: Any) -> Iterator[Any]:
@@ -459,7 +481,11 @@ def _title(function: Any) -> str:
     owner = getattr(function, "__self__", None)
     if isinstance(owner, type) and function.__name__ == "apply":
         return owner.__name__  # torch.autograd.Function
+    if isinstance(function, functools.partial):
+        return _title(function.func)
     name = getattr(function, "__qualname__", None) or type(function).__qualname__
+    if name.startswith("_VariableFunctionsClass."):
+        return name.replace("_VariableFunctionsClass", "torch")
     return str(name).rpartition("<locals>.")[2]
 
 
@@ -467,8 +493,8 @@ def _paths(
     backend: Backend, arguments: tuple[Any, ...], names: Sequence[str], count: int
 ) -> tuple[str, ...]:
     """A name per leaf: the framework flattens a tree of names as it flattened the arguments."""
-    given = [*names, *(f"argument {number}" for number in range(len(names), len(arguments)))]
-    tree = tuple(_named(backend, one, name) for one, name in zip(arguments, given, strict=False))
+    given = zip(arguments, _argument_names(arguments, names), strict=True)
+    tree = tuple(_named(backend, one, name) for one, name in given)
     paths, _ = backend.flatten(tree)
     if len(paths) != count:
         return tuple(f"leaf {number}" for number in range(count))

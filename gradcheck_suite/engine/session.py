@@ -102,7 +102,7 @@ class Session:
         """φ(0), from the values that the function was first seen with."""
         pairs = zip(self.cotangents, self.problem.values, strict=True)
         return sum(
-            line.inner(self.problem.backend.name, self.problem.backend.asnumpy(u), value)
+            line.inner(self.problem.backend, self.problem.backend.asnumpy(u), value)
             for u, value in pairs
         )
 

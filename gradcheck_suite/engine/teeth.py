@@ -97,6 +97,6 @@ def _planted(
 def _along(session: Session, k: int, number: int, error: Values) -> float:
     v = session.tangent(k).arrays[number]
     direction = session.problem.backend.asnumpy(v)
-    if session.problem.backend.name != "jax":
+    if session.problem.backend.conjugates:
         error = np.conj(error)
     return float(np.sum(error * direction).real)
