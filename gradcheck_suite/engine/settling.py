@@ -146,6 +146,6 @@ def _unresolved(rungs: list[Rung], smooth: float) -> str:
     noise = sorted(one.noise for one in moving)[len(moving) // 2]
     return (
         f"under-resolved: over no step from {min(steps):.0e} to {max(steps):.0e} is the function "
-        f"smooth, neighbouring values differ by {noise:.1e} (an oscillation faster than the "
-        "steps, which alias it, or noise)"
+        f"smooth, neighbouring values differ by {noise:.1e} (noise, or an oscillation faster than "
+        "the steps, which alias it)"
     )

@@ -1,5 +1,8 @@
 """Anything can be a primal; what cannot is refused with a remedy."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -108,8 +111,59 @@ def test_what_cannot_be_checked_is_refused_with_a_remedy(name):
 
 
 def test_mixed_frameworks_are_refused(torch, jax):
-    with pytest.raises(UsageError, match="mixed"):
+    with pytest.raises(UsageError, match=r"mixed.*b is .*ArrayImpl"):
         gradcheck(lambda a, b: a, torch.ones(2), jax.numpy.ones(2))
+
+
+def test_a_numpy_array_beside_another_framework_is_refused_by_name(torch, jax):
+    with pytest.raises(UsageError, match=r"b\['k'\] is a NumPy array of float64 beside .*torch"):
+        gradcheck(lambda a, b: a, torch.ones(2), {"k": np.ones(2)})
+    with pytest.raises(UsageError, match="b is a NumPy array"):
+        gradcheck(lambda a, b: a, jax.numpy.ones(2), np.ones(2))
+    labels = np.array([0, 1])  # not a floating one: it has no gradient to be lost
+    assert gradcheck(lambda a, b: a[b].sum(), torch.ones(2).double(), labels, checks="reverse")
+
+
+REFUSED_EVERYWHERE = {
+    "an integer primal": (lambda x: x, np.arange(3), UsageError, "x is int"),
+    "NaN": (lambda x: x, np.array([1.0, np.nan]), UsageError, "x holds nan at [1]"),
+    "empty": (lambda x: x, np.zeros((0, 3)), UsageError, "x is empty (shape (0, 3))"),
+    "None": (lambda x: None, np.ones(2), ImplementationError, "it returned None"),
+    "a string": (lambda x: "loss", np.ones(2), ImplementationError, "the string 'loss'"),
+    "an integer value": (lambda x: x > 0, np.ones(2), ImplementationError, "of bool"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_EVERYWHERE)
+def test_every_framework_refuses_the_same(torch, jax, name):
+    function, values, kind, words = REFUSED_EVERYWHERE[name]
+    for made in (torch.from_numpy, jax.numpy.asarray, np.asarray):
+        with pytest.raises(kind) as caught:
+            gradcheck(function, made(values))
+        assert words in str(caught.value).replace("torch.bool", "bool")
+
+
+def test_functions_of_torch_are_called_what_they_are(torch):
+    assert gradcheck(torch.relu, torch.ones(2).double(), checks="form").function == "torch.relu"
+
+
+def test_jax_without_x64_works_and_its_configuration_is_untouched(jax):
+    """In a process of its own: in this one other tests may have set it."""
+    code = """
+import jax, numpy as np, gradcheck_suite as gs
+before = dict(jax.config.values)
+x = jax.numpy.linspace(-1.0, 1.0, 12)
+right = gs.gradcheck(lambda x: jax.numpy.tanh(x).sum(), x)
+wrong = jax.custom_vjp(lambda x: jax.numpy.tanh(x).sum())
+wrong.defvjp(lambda x: (wrong(x), x), lambda x, u: (1.02 * u / jax.numpy.cosh(x) ** 2,))
+failed = gs.gradcheck(wrong, x, checks="reverse")
+assert right.passed, str(right)
+assert failed.status == "failed", str(failed)
+assert dict(jax.config.values) == before and not jax.config.jax_enable_x64
+assert jax.numpy.ones(1).dtype == "float32"
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
 
 
 def test_unknown_checks_are_refused_with_the_known_ones():

@@ -199,3 +199,23 @@ def test_among_many_columns_the_faulty_one_is_named():
     assert "column 170 missing" in verdict.looks
     assert "the other columns agree" in verdict.looks
     assert found["reverse"].evaluations < 500
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("plant", ["factor 1.01", "negated", "zero"])
+def test_one_percent_is_seen_in_float32_at_every_seed(plant, dtype):
+    """A layer of tanh with a squared error: its value is large beside its derivatives."""
+    rng = np.random.default_rng(2)
+    x, w, y = (rng.standard_normal(shape).astype(dtype) for shape in ((32, 16), (8, 4), (32, 4)))
+
+    def error(v):
+        hidden = np.tanh(x @ v)
+        residual = hidden @ w - y
+        value = np.mean(residual**2, dtype=dtype)
+        back = (residual @ w.T) * (1.0 - hidden**2) * dtype(2.0 / residual.size)
+        return value, PLANTED[plant](x.T @ back)
+
+    for seed in range(12):
+        v = (np.random.default_rng(seed).standard_normal((16, 8)) / 4.0).astype(dtype)
+        result = gradcheck(error, v, checks="reverse", seed=seed, localise=False)
+        assert result.status is Status.FAILED, str(result)
