@@ -22,20 +22,25 @@ NODES = np.arange(-4, 5)
 SCALES = (1.0, 4.0)
 PLATEAUS = 3
 """Of eight neighbours, so many that are equal tell of steps: ``SEEN`` units lie between them."""
-JUMPS = 8.0
-"""Units of rounding beyond which neighbouring values jump, and do not just round."""
+JUMPS = {"float64": np.inf, "float32": 16.0, "float16": 16.0, "bfloat16": 16.0}
+"""Units of rounding beyond which neighbouring values jump, and do not just round. In float64
+steps that are dense enough to show no plateau between them would be as small as rounding."""
 FOURTH = 70.0**0.5
 """Fourth differences of independent values are so many times as large as the values."""
 
 
-def fine_structure(question: Question, witness: Rung, level: float) -> str:
+def fine_structure(question: Question, witness: Rung, dtype: str, machine_epsilon: float) -> str:
     """Why the witness's slope may not be the derivative; empty if nothing speaks for that.
 
     Args:
         question: the question, with the number that is accused.
         witness: the rung whose slope contradicts it.
-        level: what rounding may change in a value of the function.
+        dtype: the dtype whose rounding counts.
+        machine_epsilon: its spacing at 1.
     """
+    # A sum may cancel in the value, and not in the slope along a direction of the primals' size.
+    size = max(abs(question.value), question.magnitude, abs(witness.derivative))
+    level = machine_epsilon * size
     accused, gap = question.analytic, witness.gap(question.analytic)
     finest = max(SEEN * level / gap, SEEN * question.grain)
     for scale in SCALES:
@@ -57,7 +62,7 @@ def fine_structure(question: Question, witness: Rung, level: float) -> str:
             )
         # Fourth differences, because a smooth function's slope may change over nine values.
         jump = float(np.sqrt(np.mean(np.diff(values, 4) ** 2))) / FOURTH
-        if jump > JUMPS * level:
+        if jump > JUMPS[dtype] * level:
             return (
                 f"jumps: over steps of {step:.0e} neighbouring values differ by {jump:.0e}, "
                 f"where rounding explains {level:.0e} (steps, noise, or a lower precision inside)"

@@ -79,8 +79,7 @@ def settle(
     if finding is Finding.AGREES and best.still:
         probe = _plateau(probe, rungs, SMOOTH[dtype], question.step * 2.0 ** NEAR[dtype])
     elif finding is Finding.REFUTED:
-        level = machine_epsilon * max(abs(question.value), question.magnitude)
-        doubt = closeup.fine_structure(question, best, level)
+        doubt = closeup.fine_structure(question, best, dtype, machine_epsilon)
         if doubt:
             probe = replace(probe, finding=Finding.UNDECIDED, doubt=doubt)
     if probe.finding is Finding.AGREES and probe.tolerance <= wanted:
