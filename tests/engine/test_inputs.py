@@ -1,5 +1,6 @@
 """Anything can be a primal; what cannot is refused with a remedy."""
 
+import dataclasses
 import subprocess
 import sys
 
@@ -43,6 +44,30 @@ def test_a_tree_of_arrays_beside_other_things(torch):
         "parameters['b'][0]",
         "x",
     ]
+
+
+@dataclasses.dataclass
+class Layer:
+    w: object
+    b: object
+    name: str = "hidden"
+
+
+def test_registered_dataclasses_are_trees_like_any_other(torch, jax):
+    jax.tree_util.register_dataclass(Layer, data_fields=["w", "b"], meta_fields=["name"])
+    torch.utils._pytree.register_dataclass(Layer)
+    layer = Layer(torch.ones(3, 2).double(), torch.zeros(2).double())
+    x = torch.linspace(-1.0, 1.0, 12).double().reshape(4, 3)
+
+    def function(layer, x, flag, nothing):
+        return {"out": torch.tanh(x @ layer.w + layer.b), "flag": flag, "none": nothing}
+
+    found = gradcheck(function, layer, x, True, None, checks=("form", "reverse"))
+    assert found.passed, str(found)
+    assert [name.split(":")[0] for name in found.primals] == ["layer.w", "layer.b", "x"]
+    layer = Layer(jax.numpy.ones((3, 2)), jax.numpy.zeros(2))
+    found = gradcheck(lambda layer: jax.numpy.sin(layer.w + layer.b), layer, checks="reverse")
+    assert [name.split(":")[0] for name in found.primals] == ["layer.w", "layer.b"]
 
 
 def test_of_torch_tensors_only_those_that_require_a_gradient_are_checked(torch):
