@@ -112,8 +112,7 @@ def _clear(
     finding, witness = weigh(question.analytic, [first, finer], allowance, SMOOTH[dtype])
     if finding is not Finding.REFUTED:
         return None
-    level = machine_epsilon * max(abs(question.value), question.magnitude)
-    if closeup.fine_structure(question, witness, level):
+    if closeup.fine_structure(question, witness, dtype, machine_epsilon):
         return None
     return None if closeup.bent(question, machine_epsilon) else witness
 
