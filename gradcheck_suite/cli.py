@@ -104,7 +104,7 @@ def _judging(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("implementations", metavar="[IMPLEMENTATION]...", nargs=-1)
 @_judging
 @click.option("--case", "cases", help="Only these cases, by pattern of their id.", multiple=True)
-@click.option("--quick", is_flag=True, help="The most telling case of each clause, one dtype.")
+@click.option("--quick", is_flag=True, help="The most telling cases of each clause, one dtype.")
 @click.option(
     "--search",
     "examples",

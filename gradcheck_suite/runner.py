@@ -67,7 +67,7 @@ class Job:
     Attributes:
         recipe: one of the clause's own; or a case that was given, or many that are generated.
         alternatives: cases that will do where the implementation does not take the first:
-            in a quick run, the clause's others.
+            in a quick run, the clause's others of the same arrangement.
     """
 
     clause: Clause
@@ -90,7 +90,8 @@ class Selection:
         cases: patterns of case ids; ``search-200`` for so many generated ones, and the whole id
             of a case that was given or found (``rows2-classes3-mean~…``).
         dtypes: dtypes; empty for the implementation's own.
-        quick: only the first case of each clause that applies, in the first dtype.
+        quick: of each clause only the first case that applies of every arrangement (kind of
+            target, layout, rank; see ``Recipe.arrangement``), in the first dtype.
         seed: of every case.
     """
 
@@ -128,12 +129,12 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
     if selection.exclude:
         select(selection.exclude)  # a misspelt exclusion would exclude nothing in silence
     chosen = sorted(select(selection.clauses), key=lambda clause: by_name[clause.check].cost)
-    jobs = []
+    jobs: list[Job] = []
     for dtype in dtypes[:1] if selection.quick else dtypes:
         for clause in chosen:
             recipes = [each for each in clause.cases if _matches(each.id, asked.patterns)]
-            if selection.quick and recipes:
-                jobs.append(Job(clause, recipes[0], dtype, tuple(recipes[1:])))
+            if selection.quick:
+                jobs.extend(_telling(clause, recipes, dtype))
             else:
                 jobs.extend(Job(clause, recipe, dtype) for recipe in recipes)
             jobs.extend(Job(clause, each, dtype) for each in asked.beyond(clause, dtype))
@@ -145,6 +146,15 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
             reason += f"; the clauses that speak of other cases than their own are {able}"
         raise UsageError(f"cases: {reason}")
     return tuple(jobs)
+
+
+def _telling(clause: Clause, recipes: Sequence[Recipe], dtype: str) -> Iterator[Job]:
+    """The first case of every arrangement, with the others to fall back upon."""
+    groups: dict[tuple[object, ...], list[Recipe]] = {}
+    for recipe in recipes:
+        groups.setdefault(recipe.arrangement, []).append(recipe)
+    for first, *others in groups.values():
+        yield Job(clause, first, dtype, tuple(others))
 
 
 @dataclass(frozen=True, slots=True)

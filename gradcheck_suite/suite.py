@@ -77,7 +77,8 @@ def conformance(
         seed: seed of every case; each outcome carries it.
         strict: SHOULD clauses count.
         fail_fast: stop at the first failure.
-        quick: only the most telling case of each clause, in the first dtype.
+        quick: only the most telling cases of each clause (one of every kind of target, layout
+            and rank that it has), in the first dtype.
         jobs: worker processes; more than one implies ``isolate``.
         isolate: judge in a process of its own, which may crash or hang without harm. Default:
             where ``loss`` is given by name. A function can be isolated if it is importable.

@@ -12,6 +12,7 @@ import gradcheck_suite as gs
 from gradcheck_suite.addresses import shipped
 from gradcheck_suite.implementations.numpy_reference import softmax_nll
 from gradcheck_suite.outcome import Status
+from gradcheck_suite.specification.clause import select
 
 ADDRESS = "gradcheck_suite.implementations.numpy_reference:softmax_nll"
 
@@ -103,10 +104,14 @@ def test_fail_fast_ends_with_the_first_failure() -> None:
     assert len(judged(doubled, clauses="gradient.*").failures) > 1
 
 
-def test_quick_asks_each_clause_once() -> None:
+def test_quick_asks_each_clause_once_for_every_arrangement() -> None:
     run = judged(clauses="*", quick=True)
     assert run.passed
-    assert len({record.clause for record in run.outcomes}) == len(run.outcomes)
+    arrangements = {
+        (clause.id, recipe.arrangement) for clause in select("*") for recipe in clause.cases
+    }
+    assert len(run.outcomes) == len(arrangements)
+    assert {record.clause for record in run.outcomes} == {clause.id for clause in select("*")}
     assert {record.dtype for record in run.outcomes} == {"float64"}
 
 

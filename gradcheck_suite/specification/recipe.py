@@ -76,6 +76,17 @@ class Recipe:
             object.__setattr__(self, "rows", math.prod(self.batch))
 
     @property
+    def arrangement(self) -> tuple[object, ...]:
+        """What has code of its own whatever the question is: a quick run asks each once.
+
+        The kind of target, the layout in memory, the rank, and whether there are rows and classes
+        at all.
+        """
+        kind = "index" if self.targets == "index" else "probabilities"
+        axes = 1 if self.batch is None else len(self.batch)
+        return (kind, self.layout, self.beside, axes, self.rows == 0, self.classes == 1)
+
+    @property
     def id(self) -> str:
         """``rows4-classes5-mean-ignored1``: what differs from the plainest case."""
         if self.name:

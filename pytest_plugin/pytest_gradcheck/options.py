@@ -51,7 +51,7 @@ OPTIONS = (
     Option("--gradcheck-clauses", "string", "patterns of clause ids, such as gradient.*", "GLOB,…"),
     Option("--gradcheck-dtypes", "string", "dtypes, such as float64,bfloat16", "DTYPE,…"),
     Option("--gradcheck-seed", "string", "seed of every case", "N"),
-    Option("--gradcheck-quick", "bool", "the most telling case of each clause, in one dtype"),
+    Option("--gradcheck-quick", "bool", "the most telling cases of each clause, in one dtype"),
     Option("--gradcheck-strict", "bool", "advice (SHOULD clauses) counts"),
     Option(
         "--gradcheck-expectations",

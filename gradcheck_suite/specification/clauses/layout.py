@@ -132,10 +132,10 @@ CLAUSES = (
         "the other one is a number too. Asked only where ranks= declares it: a 2-D function "
         "answers 3-D logits with a wrong number and no error.",
         cases=(
-            Recipe(batch=(2, 3), upstream="signed", name="rank3"),
-            Recipe(batch=(2, 3), reduction="mean", name="rank3-mean"),
-            Recipe(batch=(2, 3), reduction="mean", ignored=2, name="rank3-ignored"),
             Recipe(batch=(2, 3), reduction="mean", ignored=2, weight=True, name="rank3-weighted"),
+            Recipe(batch=(2, 3), reduction="mean", ignored=2, name="rank3-ignored"),
+            Recipe(batch=(2, 3), reduction="mean", name="rank3-mean"),
+            Recipe(batch=(2, 3), upstream="signed", name="rank3"),
             Recipe(
                 batch=(2, 3), ignored=1, smoothing=0.1, upstream="signed", name="rank3-smoothed"
             ),

@@ -1,5 +1,6 @@
 """Range: large logits, gaps, rare and saturated classes, infinities and NaN."""
 
+from gradcheck_suite.specification import domain
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.recipe import Recipe
 
@@ -107,6 +108,7 @@ CLAUSES = (
         origin="flash-attn#1930",
         why="0·(−inf) is NaN, and so is −inf − (−inf), the first step of a running maximum over a "
         "block that is masked as a whole.",
+        domain=domain.masked,
         cases=(
             Recipe(logits="masked"),
             Recipe(rows=32, classes=100, logits="masked-blocks"),

@@ -44,11 +44,11 @@ CLAUSES = (
         origin="seed: the likelihood of several examples",
         why="The product of many small probabilities underflows; it is compared in log space.",
         cases=(
+            Recipe(rows=32, classes=100, reduction="sum"),
             Recipe(reduction="sum"),
             Recipe(),
             Recipe(reduction="mean"),
             Recipe(reduction="sum", targets="probabilities"),
-            Recipe(rows=32, classes=100, reduction="sum"),
         ),
     ),
     Clause(
