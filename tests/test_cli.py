@@ -29,7 +29,8 @@ def loss(logits, targets, *, weight=None, reduction="mean"):
     log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
     t = np.eye(logits.shape[1], dtype=logits.dtype)[targets] if targets.ndim == 1 else targets
     tau = t if weight is None else t * weight
-    rows = -(tau * log_p).sum(axis=1)
+    with np.errstate(all="ignore"):
+        rows = -np.where(tau > 0, tau * log_p, 0).sum(axis=1)
     gradient = tau.sum(axis=1, keepdims=True) * np.exp(log_p) - tau
     if reduction == "none":
         return rows, gradient

@@ -95,7 +95,7 @@ def float_makes_no_copy(logits: Any, targets: Any, *, reduction: str = "mean") -
 
 
 @mutant("purity.inputs", "target probabilities are normalised in place")
-def normalises_targets(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+def normalises_targets_in_place(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
     loss = correct(logits, targets, reduction=reduction)
     if targets.is_floating_point():
         targets.data.div_(targets.data.sum(-1, keepdim=True))
