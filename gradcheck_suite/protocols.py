@@ -347,6 +347,12 @@ class Subject(Protocol):
             Unsupported: there is no compiler, or it does not take even the plainest case.
         """
 
+    def at_this_size(self, case: Case) -> Gradients:
+        """As ``gradients``, for a size that no other case has.
+
+        Compiled as one program, where the backend would else compile every primitive of it.
+        """
+
     def batched(self, cases: Sequence[Case]) -> tuple[Answer, ...]:
         """The answers to cases of one shape and one upstream, computed together by ``vmap``.
 

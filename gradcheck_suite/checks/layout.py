@@ -151,7 +151,7 @@ def sizes(subject: Subject, case: Case) -> Verdict:
     if subject.supports(asked, "gradient"):
         value, gradient = subject.value(asked), None
     else:
-        found = subject.gradients(asked)
+        found = subject.at_this_size(asked)
         value, gradient = found.value, found.logits
     reference = yardstick.reference
     verdicts = [judge("value", value, reference.value, yardstick.value_bound, reference=reference)]

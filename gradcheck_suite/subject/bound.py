@@ -270,6 +270,13 @@ class BoundSubject:
         """The answer under the framework's compiler, and to an index that is no class."""
         return modes.compiled(self, case)
 
+    def at_this_size(self, case: Case) -> Gradients:
+        """Value and gradient, at a size that is asked for once: the cheapest way there is."""
+        found = modes.in_one_program(self, case)
+        if found is None or found.value is None or found.logits is None:
+            return self.gradients(case)
+        return Gradients(value=found.value, logits=found.logits)
+
     def batched(self, cases: Sequence[Case]) -> tuple[Answer, ...]:
         """The answers to cases of one shape and one upstream, computed together by ``vmap``."""
         return modes.batched(self, cases)

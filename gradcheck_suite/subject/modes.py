@@ -67,6 +67,25 @@ def compiled(subject: BoundSubject, case: Case) -> tuple[Answer, ...]:
         return (found, *_out_of_range(subject, case, function))
 
 
+def in_one_program(subject: BoundSubject, case: Case) -> Answer | None:
+    """Value and gradient compiled as one program; None where that saves nothing or is refused.
+
+    A backend that compiles every primitive anew for every shape answers at a new size in a
+    tenth of the time so. That compiled is what it is eagerly is another clause's question.
+    """
+    if not subject.backend.compiles_shapes or subject.gradient_kind != "autodiff":
+        return None
+    with subject.backend.precision(case.dtype):
+        inputs = subject.inputs(case)
+
+        def question() -> Answer:
+            function = _compiled_function(subject, case, inputs)
+            return _of(subject, "the compiled function", case, function, inputs)
+
+        found = attempt("the compiled function", case, question)
+    return None if found.raised or found.logits is None else found
+
+
 def _compiled_function(subject: BoundSubject, case: Case, inputs: Inputs) -> Function:
     closed, compiler = subject.closed(case, inputs.weight), subject.implementation.compiler
     bare = subject.backend.compiled(closed, compiler)
