@@ -17,6 +17,12 @@ _LSE_AT_THE_OFFSET = Deviation(
     reason="lse is formed at the logits' own magnitude and the label's logit is subtracted from it",
     link="google-deepmind/optax#1792",
 )
+_NO_ROWS = Deviation(
+    "batch.degenerate",
+    case="rows0-*",
+    reason="raises on a batch of no rows (a gather out of range)",
+    when="optax<=0.2.4",
+)
 _ROUNDED_COMPLEMENT = Deviation(
     "stability.saturated",
     reason="the target's gradient is p_c − 1 after rounding: 0 where p_c rounds to 1",
@@ -66,7 +72,7 @@ IMPLEMENTATIONS = (
         targets=("index",),
         options=(),
         dialect="optax",
-        deviations=(_OUT_OF_RANGE, _LSE_AT_THE_OFFSET, _ROUNDED_COMPLEMENT),
+        deviations=(_OUT_OF_RANGE, _LSE_AT_THE_OFFSET, _ROUNDED_COMPLEMENT, _NO_ROWS),
         requires=("optax",),
         description="optax.softmax_cross_entropy_with_integer_labels",
     ),

@@ -41,9 +41,11 @@ class Ledger:
         """Whether there is anything to say."""
         return bool(self._encoded or self._lost or self.problems or self.settings.losses)
 
-    @property
     def run(self) -> Run:
-        """The outcomes in an order that does not depend on where and when they came in."""
+        """The outcomes in an order that does not depend on where and when they came in.
+
+        A method: looking for hooks and fixtures, older pytest reads every property of a plugin.
+        """
         if self._run is None:
             from pytest_gradcheck.gathering import gather
 
@@ -88,7 +90,7 @@ class Ledger:
         self.problems += self._unkept()
         for path in self.settings.reports:
             try:
-                self.run.write(self.config.invocation_params.dir / path)
+                self.run().write(self.config.invocation_params.dir / path)
             except OSError as error:
                 self.problems.append(f"--gradcheck-report {path}: {error.strerror or error}")
             else:
@@ -110,9 +112,9 @@ class Ledger:
 
     def _unkept(self) -> list[str]:
         found = []
-        if self._encoded and not self.run.executed and not self._narrowed():
+        if self._encoded and not self.run().executed and not self._narrowed():
             found.append("nothing was judged: every question was skipped")
-        seen = self._uses | {f"{r.backend}-{r.device}" for r in self.run.executed}
+        seen = self._uses | {f"{r.backend}-{r.device}" for r in self.run().executed}
         for required in self.settings.require:
             if not any(re.match(rf"{re.escape(required)}(\W|$)", each) for each in seen):
                 found.append(f"--gradcheck-require {required}: nothing ran on it")

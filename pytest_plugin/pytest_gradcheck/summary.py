@@ -17,7 +17,7 @@ def show(terminalreporter: Any, ledger: Ledger) -> None:
     """The table clause family × implementation, the census of skips, what was promised."""
     write = terminalreporter
     width = write._tw.fullwidth
-    run = ledger.run
+    run = ledger.run()
     if not (run.outcomes or run.notes or ledger.problems or ledger.written):
         return
     write.section("gradcheck", "-")
@@ -37,9 +37,9 @@ def show(terminalreporter: Any, ledger: Ledger) -> None:
 
 def _census(write: Any, ledger: Ledger) -> None:
     """What was declared in place of an answer; how many questions were skipped, and why."""
-    for sentence, number in Counter(r.declared for r in ledger.run.declared).items():
+    for sentence, number in Counter(r.declared for r in ledger.run().declared).items():
         write.write_line(_clipped(f"declared {number}: {sentence}", write._tw.fullwidth))
-    reasons = Counter(r.reason for r in ledger.run.outcomes if r.standing == "skipped")
+    reasons = Counter(r.reason for r in ledger.run().outcomes if r.standing == "skipped")
     shown = reasons.most_common(_REASONS_AT_MOST)
     for reason, number in shown:
         write.write_line(_clipped(f"skipped {number}: {reason}", write._tw.fullwidth))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import re
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,20 @@ def entries() -> list[Any]:
         named = re.findall(r"^(?:import|from) (.+?)(?: import .*)?$", entry["script"], re.M)
         names = {name.split()[0].partition(".")[0] for line in named for name in line.split(",")}
         missing = [name for name in sorted(names) if importlib.util.find_spec(name) is None]
-        marks = [pytest.mark.skip(reason=f"not installed: {', '.join(missing)}")] if missing else []
+        reason = f"not installed: {', '.join(missing)}" if missing else other_version(names)
+        marks = [pytest.mark.skip(reason=reason)] if reason else []
         found.append(pytest.param(entry["script"], id=entry["title"], marks=marks))
     return found
+
+
+def other_version(names: set[str]) -> str:
+    """Why an entry is not tried: it is a statement about the versions at the top of the page."""
+    measured = dict(re.findall(r"(\w+) (\d+(?:\.\d+)+)", PAGE.read_text(encoding="utf-8")[:900]))
+    for name in sorted(names & set(measured)):
+        installed = metadata.version(name).partition("+")[0]
+        if installed != measured[name]:
+            return f"measured with {name} {measured[name]}, here is {installed}"
+    return ""
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
