@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Sequence
 
 import pytest
 
 from gradcheck_suite import provenance, record_json
 from gradcheck_suite.outcome import Errored, Record, Run
-from pytest_gradcheck.options import ROOT, Settings
+from pytest_gradcheck.options import OWN_ID, ROOT, Settings
 from pytest_gradcheck.questions import SoftmaxNLLCase
-
-#: ``…::gradient.analytic::rows4-classes5-mean[float32]`` or ``…[gradient.analytic::…-float32]``.
-_OWN_ID = re.compile(r"([a-z]+\.[a-z-]+)::([^\[\]]+?)[\[-](\w+)\]$")
 
 
 def gather(encoded: Iterable[str], lost: Iterable[str], settings: Settings) -> Run:
     """The outcomes of a session, sorted: the same for any number of workers and any order."""
     records = [record_json.decode(json.loads(text)) for text in encoded]
-    records += [_crashed(node) for node in lost if _OWN_ID.search(node)]
+    records += [_crashed(node) for node in lost]
     records.sort(key=lambda r: (r.implementation, r.backend, r.device, r.clause, r.case, r.dtype))
     found = provenance.collect(strict=settings.strict, quick=settings.quick, runner="pytest")
     notes = tuple(f"a worker crashed while running {node}" for node in lost)
@@ -46,8 +42,8 @@ def questions_of(items: Iterable[pytest.Item]) -> Iterator[Sequence[str]]:
 
 def _crashed(node: str) -> Record:
     """The record of a question whose process died before it could answer."""
-    found = _OWN_ID.search(node)
-    assert found is not None  # gather() has looked
+    found = OWN_ID.search(node)
+    assert found is not None  # the ledger has looked
     clause, case, dtype = found.groups()
     address = node.removeprefix(f"{ROOT}::").partition(f"::{clause}")[0]
     return Record(

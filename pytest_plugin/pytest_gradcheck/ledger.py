@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_gradcheck.options import OWN_ID
+
 if TYPE_CHECKING:
     from gradcheck_suite.outcome import Run
     from pytest_gradcheck.options import Settings
@@ -59,7 +61,8 @@ class Ledger:
         self._encoded += getattr(report, "gradcheck_records", ())
         self._uses.update(getattr(report, "gradcheck_uses", ()))
         if report.when not in ("setup", "call", "teardown") and _CRASHED in str(report.longrepr):
-            self._lost.append(report.nodeid)
+            if OWN_ID.search(report.nodeid):
+                self._lost.append(report.nodeid)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Which expectations speak of what was collected."""

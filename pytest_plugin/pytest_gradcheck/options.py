@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -9,6 +10,9 @@ import pytest
 
 #: The root of node ids of questions that no test file asks: ``softmax-nll::LOSS::CLAUSE::CASE``.
 ROOT = "softmax-nll"
+#: ``…::gradient.analytic::rows4-classes5-mean[float32]``, ``…[gradient.analytic::…-float32]``:
+#: the clause, the case and the dtype in a node id.
+OWN_ID = re.compile(r"([a-z]+\.[a-z-]+)::([^\[\]]+?)[\[-](b?float\d+)(?:-[\w:]+)?\]$")
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -129,10 +129,11 @@ def test_an_error_is_a_failure_and_is_made_small() -> None:
 
 @hidden
 def test_the_snippet_runs_and_shows_the_failure(loss: Any) -> None:
-    failure = first_failure(loss)
+    anonymous = partial(loss)  # a loss without an address, as in a notebook
+    failure = first_failure(anonymous)
 
     with pytest.raises(AssertionError) as caught:
-        exec(failure.snippet, {"loss": loss})
+        exec(failure.snippet, {"loss": anonymous})
     assert str(caught.value) == failure.reason
 
 
