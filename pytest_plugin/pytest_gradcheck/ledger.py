@@ -60,9 +60,9 @@ class Ledger:
         """Keeps what a report carries, and notes the question that a worker died of."""
         self._encoded += getattr(report, "gradcheck_records", ())
         self._uses.update(getattr(report, "gradcheck_uses", ()))
-        if report.when not in ("setup", "call", "teardown") and _CRASHED in str(report.longrepr):
-            if OWN_ID.search(report.nodeid):
-                self._lost.append(report.nodeid)
+        crashed = report.when not in ("setup", "call", "teardown")
+        if crashed and _CRASHED in str(report.longrepr) and OWN_ID.search(report.nodeid):
+            self._lost.append(report.nodeid)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
         """Which expectations speak of what was collected."""
