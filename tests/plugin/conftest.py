@@ -2,12 +2,20 @@
 
 from __future__ import annotations
 
+import importlib
+from contextlib import suppress
+
 import pytest
 
-# A run within this process forgets what it imported; what is here already stays.
+# A run within this process forgets what it imported; what is here already stays. A framework
+# that is forgotten and imported once more crashes the process.
 import gradcheck_suite.cli
 import gradcheck_suite.engine
 import gradcheck_suite.specified  # noqa: F401
+
+for framework in ("jax", "torch"):
+    with suppress(ImportError):
+        importlib.import_module(framework)
 
 LOSSES = """
 import numpy as np
