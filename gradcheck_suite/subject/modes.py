@@ -163,8 +163,8 @@ def _together(subject: BoundSubject, cases: Sequence[Case]) -> tuple[FloatArray,
     def together(logits: Any, targets: Any) -> tuple[Arrays, Arrays]:
         return backend.batched_vjp(function, (logits,), (upstream,), (targets,))
 
-    # XLA compiles one program instead of one for every primitive in it.
-    run = backend.compiled(together) if backend.name == "jax" else together
+    # One program is compiled instead of one for every primitive in it.
+    run = backend.compiled(together) if backend.compiles_shapes else together
     (values,), (gradients,) = run(
         space.stack([each.logits for each in inputs]),
         space.stack([each.targets for each in inputs]),

@@ -26,10 +26,9 @@ from gradcheck_suite.numerics.forward_error.rows import (
     Rows,
     exact_gradient,
     growth_of,
-    rows_of,
-    shifted_by_target,
+    placed,
 )
-from gradcheck_suite.numerics.forward_error.targets import EffectiveTargets, effective_targets
+from gradcheck_suite.numerics.forward_error.targets import EffectiveTargets
 from gradcheck_suite.numerics.tolerance import Arithmetic, Bound, vanishing_product
 
 
@@ -135,10 +134,7 @@ def _jvp_bound(
     through_maximum: bool,
 ) -> Bound:
     u, stored = arithmetic.unit_roundoff, stored_roundoff(arithmetic)
-    target = effective_targets(tau, arithmetic)
-    row = rows_of(logits, arithmetic, explicit_lse=explicit_lse)
-    if explicit_lse:
-        row = shifted_by_target(row, target, u)
+    row, target = placed(logits, tau, arithmetic, explicit_lse=explicit_lse)
     along = tangent_of(row, tangent, arithmetic, through_maximum=through_maximum)
     exact = np.sum(exact_gradient(row, tau, target) * tangent, axis=1, keepdims=True)
     parts = target.size * (along.size + along.mean)
@@ -208,10 +204,7 @@ def _hvp_bound(
     through_maximum: bool,
 ) -> Bound:
     u, stored = arithmetic.unit_roundoff, stored_roundoff(arithmetic)
-    target = effective_targets(tau, arithmetic)
-    row = rows_of(logits, arithmetic, explicit_lse=explicit_lse)
-    if explicit_lse:
-        row = shifted_by_target(row, target, u)
+    row, target = placed(logits, tau, arithmetic, explicit_lse=explicit_lse)
     along = tangent_of(row, tangent, arithmetic, through_maximum=through_maximum)
     signed = np.sum(tau, axis=1, keepdims=True)
     mean = np.sum(row.probability * tangent, axis=1, keepdims=True)

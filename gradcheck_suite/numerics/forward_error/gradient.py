@@ -22,11 +22,11 @@ from gradcheck_suite.numerics.forward_error.rows import (
     exact_gradient,
     growth_of,
     log_sum_terms,
+    placed,
     probability_terms,
     rows_of,
-    shifted_by_target,
 )
-from gradcheck_suite.numerics.forward_error.targets import EffectiveTargets, effective_targets
+from gradcheck_suite.numerics.forward_error.targets import EffectiveTargets
 from gradcheck_suite.numerics.tolerance import Arithmetic, Bound, vanishing_product
 
 
@@ -83,10 +83,7 @@ def _gradient_bound(
     explicit_lse: bool,
     through_maximum: bool,
 ) -> Bound:
-    target = effective_targets(tau, arithmetic)
-    row = rows_of(logits, arithmetic, explicit_lse=explicit_lse)
-    if explicit_lse:
-        row = shifted_by_target(row, target, arithmetic.unit_roundoff)
+    row, target = placed(logits, tau, arithmetic, explicit_lse=explicit_lse)
     exact = exact_gradient(row, tau, target)
     terms = [
         *probability_terms(row, target, arithmetic),
@@ -164,14 +161,12 @@ def _saturated_bound(
     explicit_lse: bool,
 ) -> Bound:
     u, stored = arithmetic.unit_roundoff, stored_roundoff(arithmetic)
-    target = effective_targets(tau, arithmetic)
-    row = rows_of(logits, arithmetic, explicit_lse=explicit_lse)
-    if explicit_lse:
-        row = shifted_by_target(row, target, u)
+    row, target = placed(logits, tau, arithmetic, explicit_lse=explicit_lse)
     exact = exact_gradient(row, tau, target)
     here = target.single & (target.size > 0.0)
     products = (2.0 * SCALE * u + 2.0 * stored) * np.abs(exact)
-    complement = target.mass * _complement(row, here, arithmetic)
+    errors = _probability_errors(row, arithmetic)
+    complement = target.mass * _complement(row, here, errors, arithmetic)
     usual = [
         *probability_terms(row, target, arithmetic),
         ("targets", _target_gradient_error(row, target, exact, arithmetic)),
@@ -191,16 +186,21 @@ def _complement_error(row: Rows, target: EffectiveTargets, arithmetic: Arithmeti
     An implementation forms one or the other: the larger error bounds both.
     """
     here = target.single & (target.size > 0.0)
-    growth, _ = growth_of(row, arithmetic)
-    errors = vanishing_product(row.probability, np.where(np.isfinite(growth), growth, 0.0))
-    complement = _complement(row, here, arithmetic)
+    errors = _probability_errors(row, arithmetic)
+    complement = _complement(row, here, errors, arithmetic)
     return np.where(here, target.mass * np.maximum(complement - errors, 0.0), 0.0)
 
 
-def _complement(row: Rows, here: npt.NDArray[np.bool_], arithmetic: Arithmetic) -> FloatArray:
-    """Error (N, 1) of Σ p_j over all classes but those that are ``here``."""
+def _probability_errors(row: Rows, arithmetic: Arithmetic) -> FloatArray:
+    """p_j expm1(κρ_j)/κ (N, C): the error of each p_j; 0 where the bound says nothing of it."""
     growth, _ = growth_of(row, arithmetic)
-    errors = vanishing_product(row.probability, np.where(np.isfinite(growth), growth, 0.0))
+    return vanishing_product(row.probability, np.where(np.isfinite(growth), growth, 0.0))
+
+
+def _complement(
+    row: Rows, here: npt.NDArray[np.bool_], errors: FloatArray, arithmetic: Arithmetic
+) -> FloatArray:
+    """Error (N, 1) of Σ p_j over all classes but those that are ``here``."""
     others = np.where(here, 0.0, row.probability)
     size = np.sum(others, axis=1, keepdims=True)
     summed = summation_error(without_largest(others), arithmetic, size)

@@ -15,7 +15,7 @@ from gradcheck_suite.numerics.forward_error.roundings import (
     stored_roundoff,
     summation_error,
 )
-from gradcheck_suite.numerics.forward_error.targets import EffectiveTargets
+from gradcheck_suite.numerics.forward_error.targets import EffectiveTargets, effective_targets
 from gradcheck_suite.numerics.tolerance import Arithmetic, vanishing_product
 
 
@@ -155,6 +155,20 @@ def shifted_by_target(row: Rows, target: EffectiveTargets, u: float) -> Rows:
     mean = np.divide(away, target.mass, out=np.zeros_like(away), where=target.mass > 0.0)
     error = np.where(u * mean < 1.0, 2.0 * u * mean, 0.0)
     return replace(row, explicit=row.explicit + error)
+
+
+def placed(
+    logits: FloatArray, tau: FloatArray, arithmetic: Arithmetic, *, explicit_lse: bool
+) -> tuple[Rows, EffectiveTargets]:
+    """Rows and their targets, as every bound on a derivative starts.
+
+    With ``explicit_lse`` the rows may also have been shifted by their target.
+    """
+    target = effective_targets(tau, arithmetic)
+    row = rows_of(logits, arithmetic, explicit_lse=explicit_lse)
+    if explicit_lse:
+        row = shifted_by_target(row, target, arithmetic.unit_roundoff)
+    return row, target
 
 
 def log_sum_terms(row: Rows, mass: FloatArray) -> list[tuple[str, FloatArray]]:
