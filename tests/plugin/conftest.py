@@ -13,7 +13,7 @@ import gradcheck_suite.cli
 import gradcheck_suite.engine
 import gradcheck_suite.specified  # noqa: F401
 
-for framework in ("jax", "torch"):
+for framework in ("numpy.fft", "numpy.random", "scipy.special", "jax", "optax", "torch"):
     with suppress(ImportError):
         importlib.import_module(framework)
 
