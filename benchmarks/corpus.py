@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from gradcheck_suite import backends, provenance
@@ -20,6 +22,16 @@ correct = importlib.import_module("correct")
 def installed() -> tuple[str, ...]:
     """The backends that have mutants and whose framework is here."""
     return tuple(name for name in mutants.backends() if name in backends.installed())
+
+
+def prepare(names: Iterable[str]) -> None:
+    """Sets the variables that some mutant of these backends needs, before a framework reads them.
+
+    Every mutant gets what one of them needs (two devices): what it is judged by only grows.
+    """
+    for backend in names:
+        for each in mutants.of(backend):
+            os.environ.update(each.environment)
 
 
 def right_ones(backend: str) -> tuple[Implementation, ...]:

@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from benchmarks.corpus import ROOT, installed, mutants, right_ones
+from benchmarks.corpus import ROOT, installed, mutants, prepare, right_ones
 from benchmarks.detectors import DETECTORS, DRAWS, SCIPY_ALLOWS, Detector
 from gradcheck_suite import provenance
 from gradcheck_suite.addresses import resolve
@@ -223,6 +223,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backends", nargs="+", default=list(installed()), choices=installed())
     parser.add_argument("--output", type=Path, help=f"default {PAGE.name}, if nothing is left out")
     options = parser.parse_args(arguments)
+    prepare(options.backends)
     warnings.simplefilter("ignore")
     if "torch" in options.backends:
         import torch

@@ -22,7 +22,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from benchmarks.corpus import ROOT, installed, mutants
+from benchmarks.corpus import ROOT, installed, mutants, prepare
 from gradcheck_suite import backends
 from gradcheck_suite.addresses import resolve
 from gradcheck_suite.outcome import Status
@@ -213,6 +213,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--output", type=Path, help=f"default {PAGE.name}, if nothing is left out")
     options = parser.parse_args(arguments)
+    prepare(options.backends)
     wanted = [
         (backend, mutant.name)
         for backend in options.backends
