@@ -181,7 +181,7 @@ def test_without_an_argument_numpys_run_in_full_and_the_others_quickly(
         asked[name] = (backend, quick)
         return Run(())
 
-    monkeypatch.setattr("gradcheck_suite.cli.conformance", conformance)
+    monkeypatch.setattr("gradcheck_suite.cli.judging.conformance", conformance)
     assert invoke("run").exit_code == 2  # nothing ran
     assert {backend for backend, _ in asked.values()} == set(backends.installed())
     assert all(quick == (backend != "numpy") for backend, quick in asked.values())
@@ -431,4 +431,5 @@ def test_help_explains_every_command(command: str) -> None:
     result = invoke(*command.split(), "--help")
     assert result.exit_code == 0
     assert "Usage: " in result.output
+    assert "\\b" not in result.output
     assert fits(result.output)

@@ -9,7 +9,7 @@ import pytest
 
 import gradcheck_suite as gs
 from gradcheck_suite.addresses import resolve, shipped
-from gradcheck_suite.cli import _choices
+from gradcheck_suite.cli.arguments import dialect_choices
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.presets import PRESETS, expanded
@@ -51,7 +51,7 @@ def test_a_name_can_be_declared_by_the_implementation_and_choices_over_it() -> N
 
 
 def test_on_the_command_line_a_later_choice_wins_over_a_name() -> None:
-    choices = _choices(("keras", "mean_index=batch"))
+    choices = dialect_choices(("keras", "mean_index=batch"))
 
     assert choices == {**PRESETS["keras"].choices, "mean_index": "batch"}
 
