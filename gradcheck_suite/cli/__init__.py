@@ -16,11 +16,11 @@ def cli() -> None:
     """Checks derivatives, and judges softmax cross-entropy losses clause by clause.
 
     \b
-    gradcheck-suite run                                  what ships and is installed
-    gradcheck-suite run my_package.losses:loss           a function of yours
+    gradcheck-suite run                               what ships and is installed
+    gradcheck-suite run my_package.losses:loss        a function of yours
     gradcheck-suite run torch.nn.functional:cross_entropy --backend torch
-    gradcheck-suite search my_package.losses:loss        beyond the curated cases
-    gradcheck-suite explain gradient.analytic            what a clause asks, and why
+    gradcheck-suite search my_package.losses:loss     beyond the curated cases
+    gradcheck-suite explain gradient.analytic         what a clause asks, and why
     """
 
 
