@@ -73,6 +73,53 @@ class Inequality:
 
 
 @dataclass(frozen=True, slots=True)
+class ErrorMap:
+    """Where two arrays differ, and by how much: the element that is worst of each block.
+
+    Attributes:
+        shape: of the arrays, (N, C) or (N,).
+        block: rows and classes of one cell; (1, 1) where every element has its own.
+        errors: got − specified, signed, to three digits; rows of cells.
+        margins: |got − specified| / bound at the same elements: more than 1 is wrong.
+        against: what ``got`` is held against, where that is not what is specified.
+    """
+
+    shape: tuple[int, ...]
+    block: tuple[int, int]
+    errors: tuple[tuple[float, ...], ...]
+    margins: tuple[tuple[float, ...], ...]
+    against: str = "specified"
+
+
+@dataclass(frozen=True, slots=True)
+class StepCurve:
+    """The slope of a value by finite differences, over a ladder of steps: the V-curve.
+
+    The distance to the slope that is right falls with h^order while truncation rules, and
+    rises with 1/h where rounding does; the distance to one that is wrong stays where it is.
+
+    Attributes:
+        along: the direction, in words.
+        steps: h, ascending.
+        to_got: |D(h) − ⟨got, v⟩|, got being the derivative under test.
+        to_specified: |D(h) − ⟨specified, v⟩|.
+        chosen: the step that the check begins with.
+        truncation: estimated truncation error at that step.
+        rounding: estimated rounding error at that step.
+        order: power of h with which the truncation error grows.
+    """
+
+    along: str
+    steps: tuple[float, ...]
+    to_got: tuple[float, ...]
+    to_specified: tuple[float, ...]
+    chosen: float
+    truncation: float
+    rounding: float
+    order: int
+
+
+@dataclass(frozen=True, slots=True)
 class Passed:
     """The clause holds on this case, and ``inequality`` says by how much.
 
@@ -100,6 +147,8 @@ class Failed:
         sides: the two or three numbers that disagree, each with its name.
         inequality: the inequality that does not hold.
         looks: the pattern of the error, in words.
+        error_map: the error element by element, for a plot.
+        step_curve: the value's own slope over a ladder of steps, for a plot.
     """
 
     status: ClassVar[Status] = Status.FAILED
@@ -110,6 +159,8 @@ class Failed:
     looks: str = ""
     resolution: float | None = None
     index: tuple[int, ...] = ()
+    error_map: ErrorMap | None = None
+    step_curve: StepCurve | None = None
 
 
 @dataclass(frozen=True, slots=True)

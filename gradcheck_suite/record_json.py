@@ -7,18 +7,20 @@ every line is strict JSON.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import fields
+from collections.abc import Iterable, Mapping
+from dataclasses import fields, is_dataclass
 from typing import Any
 
 from gradcheck_suite.outcome import (
     Errored,
+    ErrorMap,
     Failed,
     Inconclusive,
     Inequality,
     Passed,
     Record,
     Skipped,
+    StepCurve,
     Verdict,
 )
 
@@ -56,12 +58,7 @@ def decode(encoded: Mapping[str, Any]) -> Record:
 
 
 def _encode_verdict(verdict: Verdict) -> dict[str, Any]:
-    encoded: dict[str, Any] = {}
-    for field in fields(verdict):
-        value = getattr(verdict, field.name)
-        if isinstance(value, Inequality):
-            value = {part.name: _value(getattr(value, part.name)) for part in fields(value)}
-        encoded[field.name] = _value(value)
+    encoded: dict[str, Any] = _value(verdict)
     return encoded
 
 
@@ -82,11 +79,35 @@ def _decode_verdict(kind: Any, encoded: Mapping[str, Any]) -> Verdict:
         values["sides"] = tuple((name, text) for name, text in values["sides"])
     if "index" in values:
         values["index"] = tuple(values["index"])
+    if values.get("error_map") is not None:
+        values["error_map"] = _decode_error_map(values["error_map"])
+    if values.get("step_curve") is not None:
+        values["step_curve"] = _decode_step_curve(values["step_curve"])
     verdict: Verdict = kind(**values)
     return verdict
 
 
+def _decode_error_map(encoded: Mapping[str, Any]) -> ErrorMap:
+    rows, classes = encoded["block"]
+    errors, margins = (
+        tuple(_numbers(row) for row in encoded[key]) for key in ("errors", "margins")
+    )
+    against = encoded["against"]
+    return ErrorMap(tuple(encoded["shape"]), (rows, classes), errors, margins, against)
+
+
+def _decode_step_curve(encoded: Mapping[str, Any]) -> StepCurve:
+    values = dict(encoded)
+    for name in ("steps", "to_got", "to_specified"):
+        values[name] = _numbers(values[name])
+    for name in ("chosen", "truncation", "rounding"):
+        values[name] = _number(values[name])
+    return StepCurve(**values)
+
+
 def _value(value: Any) -> Any:
+    if is_dataclass(value):
+        return {part.name: _value(getattr(value, part.name)) for part in fields(value)}
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
     if isinstance(value, tuple | list):
@@ -94,6 +115,10 @@ def _value(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _value(part) for key, part in value.items()}
     return value
+
+
+def _numbers(values: Iterable[Any]) -> tuple[float, ...]:
+    return tuple(_number(value) for value in values)
 
 
 def _number(value: Any) -> float:

@@ -16,6 +16,7 @@ from gradcheck_suite import record_json
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import (
     Errored,
+    ErrorMap,
     Failed,
     Inconclusive,
     Inequality,
@@ -23,6 +24,7 @@ from gradcheck_suite.outcome import (
     Record,
     Run,
     Skipped,
+    StepCurve,
 )
 from gradcheck_suite.reports.json_lines import JsonLines
 
@@ -34,6 +36,13 @@ inequalities = st.builds(
     Inequality, text, number, number, st.lists(st.tuples(text, number), max_size=3).map(tuple)
 )
 pairs = st.lists(st.tuples(text, text), max_size=3).map(tuple)
+grids = st.lists(st.lists(number, max_size=3).map(tuple), max_size=3).map(tuple)
+several = st.lists(number, max_size=3).map(tuple)
+shapes = st.lists(st.integers(1, 10**6), min_size=2, max_size=2).map(tuple)
+error_maps = st.none() | st.builds(ErrorMap, shapes, shapes, grids, grids, text)
+step_curves = st.none() | st.builds(
+    StepCurve, text, several, several, several, number, number, number, st.integers(1, 8)
+)
 verdicts = st.one_of(
     st.builds(Passed, st.none() | inequalities, maybe, text),
     st.builds(
@@ -45,6 +54,8 @@ verdicts = st.one_of(
         text,
         maybe,
         st.lists(st.integers(0, 10**6), max_size=2).map(tuple),
+        error_maps,
+        step_curves,
     ),
     st.builds(Inconclusive, text, st.none() | inequalities, maybe, maybe),
     st.builds(Skipped, words),

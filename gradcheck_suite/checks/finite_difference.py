@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks import noisy_difference
+from gradcheck_suite.checks.evidence import error_map, step_curve
 from gradcheck_suite.checks.judgement import looks, number, place, plain
 from gradcheck_suite.checks.triangulation import (
     bounded_noise,
@@ -15,6 +16,7 @@ from gradcheck_suite.checks.triangulation import (
     first_step,
     slice_of_value,
     slope,
+    unit_direction,
 )
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.numerics.finite_difference import (
@@ -83,9 +85,11 @@ def finite_difference(subject: Subject, case: Case) -> Verdict:
     gradient = subject.gradients(case).logits
     if not np.all(np.isfinite(gradient)):
         specified = np.asarray(yardstick.reference.gradient, np.float64)
+        bound = yardstick.gradient_bound
         return Failed(
             "the gradient is not finite",
-            looks=looks(gradient, specified, yardstick.gradient_bound, None),
+            looks=looks(gradient, specified, bound, None),
+            error_map=error_map(gradient, specified, bound.total),
         )
     if case.dtype in noisy_difference.DTYPES:
         verdict = noisy_difference.noisy_difference(subject, case, yardstick, gradient)
@@ -100,13 +104,13 @@ def finite_difference(subject: Subject, case: Case) -> Verdict:
             noise = _measured(subject, case, stream)
             comparison = _compare(subject, case, yardstick, gradient, stream, noise)
         if not comparison.inequality.holds:
-            bound = bounded_noise(yardstick.value_bound.total)
+            noise = bounded_noise(yardstick.value_bound.total)
             return _convict(
                 subject,
                 case,
                 yardstick,
                 gradient,
-                _compare(subject, case, yardstick, gradient, stream, bound),
+                _compare(subject, case, yardstick, gradient, stream, noise),
             )
         comparisons.append(comparison)
     return _resolved(case, gradient, comparisons)
@@ -199,6 +203,22 @@ def _convict(
 def _localised(
     failed: Failed, subject: Subject, case: Case, yardstick: Yardstick, gradient: FloatArray
 ) -> Failed:
+    """The element, if it can be found, and the V-curve along it or along a Gaussian direction."""
+    specified = yardstick.reference.gradient
+    found = _at_element(failed, subject, case, yardstick, gradient)
+    if found.error_map is None:
+        bound = yardstick.gradient_bound.total
+        found = replace(found, error_map=error_map(gradient, specified, bound))
+    direction, along = draw(case, 0, step=first_step(case)), "a Gaussian direction"
+    if len(found.index) == 2:
+        direction, along = unit_direction(case, found.index), found.at
+    curve = step_curve(subject, case, direction, got=gradient, specified=specified, along=along)
+    return replace(found, step_curve=curve)
+
+
+def _at_element(
+    failed: Failed, subject: Subject, case: Case, yardstick: Yardstick, gradient: FloatArray
+) -> Failed:
     """Names the element by columns: rows of the loss are independent (verified first)."""
     rows = plain(case)
     if subject.supports(rows) or case.logits.size > _LOCALISED_AT_MOST:
@@ -218,18 +238,20 @@ def _localised(
     with np.errstate(all="ignore"):
         excess = np.nan_to_num(np.abs(gradient - expected) / error, nan=-1.0)
     worst = tuple(int(i) for i in np.unravel_index(int(np.argmax(excess)), excess.shape))
+    sides = (
+        ("got", number(float(gradient[worst]))),
+        (
+            "finite difference of its own value",
+            f"{number(float(expected[worst]))} ± {float(error[worst]):.0e}",
+        ),
+    )
     return replace(
         failed,
         at=place(worst, expected.shape),
         index=worst,
-        sides=(
-            ("got", number(float(gradient[worst]))),
-            (
-                "finite difference of its own value",
-                f"{number(float(expected[worst]))} ± {float(error[worst]):.0e}",
-            ),
-        ),
+        sides=sides,
         looks=looks(gradient, expected, Bound.of(error.shape, [("", error)]), yardstick.reference),
+        error_map=error_map(gradient, expected, error, against=sides[1][0]),
     )
 
 

@@ -10,6 +10,8 @@ import numpy as np
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray, row_blocks
+from gradcheck_suite.checks.evidence import error_map
+from gradcheck_suite.checks.margins import margins, signed_errors
 from gradcheck_suite.numerics.finite_difference import promised_resolution
 from gradcheck_suite.numerics.patterns import describe_pattern
 from gradcheck_suite.numerics.tolerance import Bound
@@ -64,6 +66,9 @@ def judge(
         inequality=inequality,
         looks=looks(left, right, bound, reference),
         index=worst,
+        error_map=error_map(
+            left, right, bound.total, against=names[1], against_itself=against_itself
+        ),
     )
 
 
@@ -142,16 +147,12 @@ def _worst(
     found: list[tuple[float, tuple[int, ...], float]] = []
     rows, classes = (left.shape[0], left[:1].size) if left.ndim else (1, 1)
     for block in row_blocks(rows, classes) if left.ndim else ((),):
-        ours, theirs = left[block], right[block]
-        with np.errstate(all="ignore"):
-            error = np.abs(ours.astype(np.longdouble) - theirs).astype(np.float64)
-            if not against_itself:
-                error = np.where(_same_non_finite(ours, theirs), 0.0, error)
-        margins = _margins(error, tolerance[block])
-        at = tuple(int(part) for part in np.unravel_index(int(np.argmax(margins)), error.shape))
+        error = np.abs(signed_errors(left[block], right[block], against_itself=against_itself))
+        far = margins(error, tolerance[block])
+        at = tuple(int(part) for part in np.unravel_index(int(np.argmax(far)), error.shape))
         first = (block.start or 0) if isinstance(block, slice) else 0
         place = (at[0] + first, *at[1:]) if at else at
-        found.append((float(margins[at]), place, float(error[at])))
+        found.append((float(far[at]), place, float(error[at])))
     _, place, error_there = max(found, key=lambda each: each[0])
     return place, error_there
 
@@ -193,22 +194,6 @@ def coarse_note(exact: npt.ArrayLike, bound: Bound, unit: npt.ArrayLike, dtype: 
         f"judged for being finite alone: {count} of {specified.size}, whose bound is wider than "
         f"the promised {promised:.0e}"
     )
-
-
-def _same_non_finite(
-    left: npt.NDArray[np.floating], right: npt.NDArray[np.floating]
-) -> npt.NDArray[np.bool_]:
-    """NaN where NaN is specified, an infinity of the same sign where that one is."""
-    nans = np.isnan(left) & np.isnan(right)
-    infinities = np.isinf(left) & np.isinf(right) & (np.sign(left) == np.sign(right))
-    return np.asarray(nans | infinities)
-
-
-def _margins(error: FloatArray, tolerance: FloatArray) -> FloatArray:
-    """``Inequality.margin``, element by element: NaN is infinitely far, 0/0 is 0."""
-    with np.errstate(all="ignore"):
-        ratio = np.where(error == 0.0, 0.0, error / tolerance)
-    return np.where(np.isnan(ratio) | np.isnan(tolerance), np.inf, ratio)
 
 
 def _counts(reference: Reference) -> dict[str, int]:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.checks.evidence import step_curve
 from gradcheck_suite.checks.judgement import number
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.numerics.directions import generator, natural_scale, representable
@@ -40,6 +41,13 @@ def draw(case: Case, *stream: int, step: float) -> FloatArray:
     scale = natural_scale(case.logits, step, case.dtype)
     gaussian = scale * rng.standard_normal(case.logits.shape)
     return representable(case.logits, gaussian, step, case.dtype).values
+
+
+def unit_direction(case: Case, at: tuple[int, ...]) -> FloatArray:
+    """The direction of one logit, on the lattice of the dtype."""
+    unit = np.zeros(case.logits.shape)
+    unit[at] = 1.0
+    return representable(case.logits, unit, first_step(case), case.dtype).values
 
 
 def first_step(case: Case) -> float:
@@ -82,9 +90,7 @@ def with_finite_difference(
     if not isinstance(verdict, Failed) or len(verdict.index) != 2:
         return verdict
     at = verdict.index
-    unit = np.zeros(case.logits.shape)
-    unit[at] = 1.0
-    direction = representable(case.logits, unit, first_step(case), case.dtype).values
+    direction = unit_direction(case, at)
     try:
         estimate = slope(subject, case, direction, bounded_noise(yardstick.value_bound.total))
     except Exception:  # the value is judged by its own clauses; here it only testifies
@@ -100,4 +106,11 @@ def with_finite_difference(
         elif abs(difference - float(got[at])) <= slack:
             words = ", but it is the slope of its own value: value and gradient err together"
     side = ("finite difference of its own value", f"{number(difference)} ± {error:.0e}")
-    return replace(verdict, sides=(*verdict.sides, side), summary=verdict.summary + words)
+    return replace(
+        verdict,
+        sides=(*verdict.sides, side),
+        summary=verdict.summary + words,
+        step_curve=step_curve(
+            subject, case, direction, got=got, specified=specified, along=verdict.at
+        ),
+    )

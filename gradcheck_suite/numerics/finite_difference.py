@@ -28,6 +28,8 @@ Slice = Callable[[float], npt.ArrayLike]
 
 STENCIL_WEIGHT = 18.0 / 12.0
 """Sum of the absolute coefficients of the stencil."""
+STENCIL_ORDER = 4
+"""Power of h with which the truncation error grows."""
 TRUNCATION_WEIGHT = 4.0
 """D(h) − f' = −4 a₅/h, where a₅ = h⁵ f⁽⁵⁾/120 is the fifth Taylor term."""
 DECAY_SAFETY = 4.0
