@@ -85,10 +85,11 @@ def report_format(path: str | PathLike[str]) -> ReportFormat:
         UsageError: no format has that suffix.
     """
     name = fspath(path)
+    lowered = name.lower()
     formats: tuple[ReportFormat, ...] = members("reports")
     by_suffix = {suffix: report for report in formats for suffix in report.suffixes}
     for suffix in sorted(by_suffix, key=len, reverse=True):
-        if name.endswith(suffix):
+        if lowered.endswith(suffix):
             return by_suffix[suffix]
     known = ", ".join(sorted(by_suffix))
     raise UsageError(f"path: no report format for {name!r}; use one of these suffixes: {known}")

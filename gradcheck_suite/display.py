@@ -14,8 +14,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_suite.outcome import STANDINGS, Record, Run, Status
-from gradcheck_suite.story import tell
+from gradcheck_suite.outcome import ACCOUNTS, STANDINGS, Record, Run, Status
+from gradcheck_suite.story import most_telling, tell
 
 STYLES: dict[str, str] = {
     "declared": "cyan",
@@ -75,7 +75,7 @@ def meter(console: Console, title: str) -> Iterator[Meter]:
 
 def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
     """Stories of what failed, known deviations, advice, and the table of one implementation."""
-    failures = _telling(run.failures)
+    failures = most_telling(run.failures)
     for record in failures[:stories_at_most]:
         console.print(story(record, console.width), soft_wrap=True)
         console.print()
@@ -175,11 +175,9 @@ def _summed(records: Sequence[Record], strict: bool) -> Text:
     text = Text()
     counts: dict[str, int] = {}
     for record in records:
-        good = record.status in (Status.PASSED, Status.SKIPPED)
-        tolerated = not good and not record.decides(strict=strict)
-        name = ("known" if record.deviation else "advice") if tolerated else record.standing
+        name = record.account(strict=strict)
         counts[name] = counts.get(name, 0) + 1
-    for name in (*STANDINGS, "known", "advice"):
+    for name in ACCOUNTS:
         if name in counts:
             style = STYLES.get(name, "yellow")
             text.append(", " if text else "").append(f"{counts[name]} {name}", style)
@@ -200,13 +198,6 @@ def by_family(records: Iterable[Record]) -> dict[str, list[Record]]:
     for record in records:
         families.setdefault(record.family, []).append(record)
     return dict(sorted(families.items()))
-
-
-def _telling(failures: Sequence[Record]) -> list[Record]:
-    """One story per clause first: ten stories should tell of ten mistakes."""
-    seen: set[str] = set()
-    first = [r for r in failures if not (r.clause in seen or seen.add(r.clause))]  # type: ignore[func-returns-value]
-    return first + [record for record in failures if record not in first]
 
 
 def _show_rest(console: Console, failures: Sequence[Record]) -> None:

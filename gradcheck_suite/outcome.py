@@ -19,6 +19,8 @@ from gradcheck_suite import discovery
 
 #: What an outcome counts as in a table: its status, or ``declared``.
 STANDINGS = ("passed", "failed", "inconclusive", "declared", "skipped", "errored")
+#: What an outcome counts as in a run; the last two are bad and stand in nobody's way.
+ACCOUNTS = (*STANDINGS, "known", "advice")
 #: How a reason or a note begins that says what is declared in place of being judged.
 DECLARED = "declared: "
 
@@ -317,6 +319,17 @@ class Record(Judged):
         if self.deviation and self.status is not Status.ERRORED:
             return False
         return strict or self.level != "SHOULD" or self.status is Status.ERRORED
+
+    def account(self, *, strict: bool = False) -> str:
+        """What it counts as in a run, one of ``ACCOUNTS``.
+
+        Its standing; but ``known`` where a known deviation covers a bad outcome, and ``advice``
+        where a SHOULD clause does not hold and does not count.
+        """
+        good = self.status in (Status.PASSED, Status.SKIPPED)
+        if good or self.decides(strict=strict):
+            return self.standing
+        return "known" if self.deviation else "advice"
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 
 from gradcheck_suite import provenance
 from gradcheck_suite.outcome import Errored, Failed, Record
@@ -40,6 +40,18 @@ def replay_call(job: str, name: str, *, backend: str, seed: int) -> str:
         f"gs.conformance({name}, backend={backend!r}, clauses={clause!r}, cases={case!r}, "
         f"dtypes=({dtype!r},), seed={seed})"
     )
+
+
+def most_telling(records: Iterable[Record]) -> list[Record]:
+    """One outcome per clause first: ten stories should tell of ten mistakes."""
+    first: list[Record] = []
+    rest: list[Record] = []
+    seen: set[tuple[str, str, str]] = set()
+    for record in records:
+        mistake = (record.implementation, record.backend, record.clause)
+        (rest if mistake in seen else first).append(record)
+        seen.add(mistake)
+    return first + rest
 
 
 def tell(

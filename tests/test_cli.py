@@ -275,7 +275,7 @@ def test_reports_are_written_in_the_format_of_their_suffix() -> None:
     assert result.output.splitlines()[-1] == str(run)
     assert run.provenance["libraries"]["numpy"]
     text = Path("run.md").read_text(encoding="utf-8")
-    assert text.startswith(f"# Conformance: {run}")
+    assert text.startswith(f"# ❌ Conformance: {run}")
     assert text.count("  replay ") == len(run.failures)
 
 

@@ -1,0 +1,128 @@
+"""CTRF, the Common Test Report Format (ctrf.io): one JSON document that many tools read.
+
+Written test by test: a report of any length takes no more memory than one outcome does.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+from gradcheck_suite.outcome import Errored, Record, Run
+from gradcheck_suite.reports.evidence import SOMETHING_RAN, facts, provenance, visible
+from gradcheck_suite.story import tell
+
+SPEC_VERSION = "1.0.0"
+#: Its five statuses by what an outcome counts as; ``rawStatus`` keeps our own word.
+STATUSES = {
+    "passed": "passed",
+    "failed": "failed",
+    "inconclusive": "failed",
+    "errored": "failed",
+    "skipped": "skipped",
+    "declared": "other",
+    "known": "other",
+    "advice": "other",
+}
+
+
+class CTRF:
+    """Writes runs in the Common Test Report Format."""
+
+    name = "ctrf"
+    suffixes = (".ctrf.json",)
+
+    def write(self, run: Run, path: str | PathLike[str]) -> None:
+        # Everything but the tests, which come last in it: they are put before its closing brackets.
+        frame = json.dumps(_document(run), allow_nan=False)
+        opening, closing = frame[: -len("]}}")], frame[-len("]}}") :]
+        with Path(path).open("w", encoding="utf-8") as file:
+            file.write(opening)
+            for number, test in enumerate(_tests(run)):
+                file.write(",\n" if number else "\n")
+                json.dump(test, file, allow_nan=False)
+            file.write(f"\n{closing}\n")
+
+
+def _document(run: Run) -> dict[str, Any]:
+    counts = Counter(STATUSES[record.account(strict=run.strict)] for record in run.outcomes)
+    counts["failed"] += not run.executed
+    where = provenance(run)
+    start = _milliseconds(where.get("started", ""))
+    duration = round(1000 * sum(record.seconds for record in run.outcomes))
+    summary = {
+        "tests": counts.total(),
+        **{
+            status: counts[status] for status in ("passed", "failed", "skipped", "pending", "other")
+        },
+        "start": start,
+        "stop": start + duration,
+        "duration": duration,
+    }
+    return {
+        "reportFormat": "CTRF",
+        "specVersion": SPEC_VERSION,
+        "generatedBy": "gradcheck-suite",
+        "results": {
+            "tool": {"name": "gradcheck-suite", "version": where.get("suite", "unknown")},
+            "summary": summary,
+            "environment": {
+                "reportName": "softmax-NLL conformance",
+                "healthy": run.passed,
+                "extra": where,
+            },
+            "extra": {"verdict": str(run), "strict": run.strict, "notes": list(run.notes)},
+            "tests": [],
+        },
+    }
+
+
+def _tests(run: Run) -> Iterator[dict[str, Any]]:
+    versions = run.provenance.get("libraries", {})
+    for record in run.outcomes:
+        yield _test(record, record.account(strict=run.strict), versions)
+    if not run.executed:  # no test at all would be taken for a success
+        yield {"name": SOMETHING_RAN, "status": "failed", "duration": 0, "message": str(run)}
+
+
+def _test(record: Record, account: str, versions: Any) -> dict[str, Any]:
+    place = (record.implementation, f"{record.backend} {record.device}", record.family)
+    test: dict[str, Any] = {
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, ascii((*place, record.id)))),
+        "name": visible(record.id),
+        "status": STATUSES[account],
+        "rawStatus": account,
+        "duration": round(1000 * record.seconds),
+        "suite": [visible(each) for each in place],
+        "tags": [record.level, record.family],
+        "labels": facts(record),
+    }
+    reason = record.deviation or record.reason
+    if account != "passed" and reason:
+        test["message"] = visible(reason)
+    if account not in ("passed", "skipped", "declared"):
+        test["trace"] = visible(tell(record, width=100, versions=versions))
+    if isinstance(record.verdict, Errored) and record.verdict.traceback:
+        test["extra"] = {"traceback": visible(record.verdict.traceback)}
+    if record.snippet:
+        test["snippet"] = visible(record.snippet)
+    if record.output.strip():
+        test["stdout"] = visible(record.output).splitlines()
+    return test
+
+
+def _milliseconds(started: str) -> int:
+    """Since 1970; 0 where the run does not say when it was."""
+    try:
+        return round(1000 * datetime.fromisoformat(started).timestamp())
+    except (ValueError, OverflowError):
+        return 0
+
+
+REPORTS = (CTRF(),)

@@ -1,0 +1,77 @@
+"""What several formats say of an outcome and of a run: facts by name, text that is safe to show."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from gradcheck_suite.outcome import Record, Run
+
+#: Formats that have no line for a run hold this one where nothing was judged: it is no success.
+SOMETHING_RAN = "something was judged"
+
+# Control characters, what turns the direction of text around, halves of characters, and
+# what XML does not know.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
+
+
+def visible(text: str) -> str:
+    r"""The text with what cannot be shown written out, an escape as ``\x1b``; lines end in LF."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNSHOWABLE.sub(lambda found: ascii(found[0])[1:-1], lines)
+
+
+def one_line(text: str, at_most: int) -> str:
+    """The same on one line, and cut after so many characters."""
+    line = " ".join(visible(text).split())
+    return line if len(line) <= at_most else line[: at_most - 1] + "…"
+
+
+def facts(record: Record) -> dict[str, str]:
+    """The facts of an outcome by name. Those of pytest's JUnit file and of ours are the same.
+
+    ``error``, ``bound`` and ``margin`` (error / bound) are there where an inequality was tested,
+    ``resolution`` where a check states the relative gradient error that it can see.
+    """
+    found = {
+        "clause": record.clause,
+        "level": record.level,
+        "case": record.case,
+        "implementation": record.implementation,
+        "backend": record.backend,
+        "device": record.device,
+        "dtype": record.dtype,
+        "seed": str(record.seed),
+        "status": record.status.value,
+    }
+    if record.inequality is not None:
+        found["error"] = f"{record.inequality.error:.6g}"
+        found["bound"] = f"{record.inequality.tolerance:.6g}"
+        found["margin"] = f"{record.inequality.margin:.6g}"
+    if record.resolution is not None:
+        found["resolution"] = f"{record.resolution:.6g}"
+    if record.declared:
+        found["declared"] = record.declared
+    if record.deviation:
+        found["known deviation"] = record.deviation
+    if record.dialect:
+        found["dialect"] = ", ".join(f"{name}={value}" for name, value in record.dialect.items())
+    return {name: visible(value) for name, value in found.items()}
+
+
+def provenance(run: Run) -> dict[str, str]:
+    """Where a run happened, as text: ``libraries.numpy`` → ``2.4.6``."""
+    return dict(_flat(run.provenance, ""))
+
+
+def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        else:
+            text = value if isinstance(value, str) else json.dumps(value, default=str)
+            yield visible(f"{prefix}{name}"), visible(text)

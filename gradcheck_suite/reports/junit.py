@@ -1,0 +1,118 @@
+"""JUnit XML: a suite per implementation, backend, device and dtype. For GitLab, Jenkins and others.
+
+What JUnit has no word for is a skip that says so: a known deviation and advice with their story
+as output, and what is declared in place of being judged. None of them counts as passed.
+"""
+
+from __future__ import annotations
+
+from os import PathLike, fspath
+from typing import TYPE_CHECKING, Any
+
+from gradcheck_suite.outcome import Errored, Record, Run
+from gradcheck_suite.reports.evidence import (
+    SOMETHING_RAN,
+    facts,
+    one_line,
+    provenance,
+    visible,
+)
+from gradcheck_suite.story import tell
+
+if TYPE_CHECKING:
+    from junitparser import TestCase, TestSuite
+
+_MESSAGE_AT_MOST = 500  # characters of the attribute that lists show; the story is whole
+_OF_THE_SUITE = ("implementation", "backend", "device", "dtype")
+
+
+class JUnit:
+    """Writes runs as JUnit XML, as pytest does (``xunit2``)."""
+
+    name = "junit"
+    suffixes = (".xml",)
+
+    def write(self, run: Run, path: str | PathLike[str]) -> None:
+        from junitparser import JUnitXml
+
+        document = JUnitXml("gradcheck-suite")
+        suites = _suites(run)
+        for suite in suites:
+            suite.update_statistics()
+            document.append(suite)
+        # Not update_statistics: it adds skipped, which the schema of Jenkins does not know here.
+        document.tests = sum(suite.tests for suite in suites)
+        document.failures = sum(suite.failures for suite in suites)
+        document.errors = sum(suite.errors for suite in suites)
+        document.time = round(sum(suite.time for suite in suites), 3)
+        document.write(fspath(path))
+
+
+def _suites(run: Run) -> list[TestSuite]:
+    from junitparser import TestSuite
+
+    places: dict[tuple[str, ...], list[Record]] = {}
+    for record in run.outcomes:
+        place = tuple(getattr(record, name) for name in _OF_THE_SUITE)
+        places.setdefault(place, []).append(record)
+    where = provenance(run) | {f"note {number}": note for number, note in enumerate(run.notes, 1)}
+    versions = run.provenance.get("libraries", {})
+    suites = []
+    for place, records in places.items():
+        suite = TestSuite(visible(f"{place[0]} [{', '.join(place[1:])}]"))
+        if "started" in where:
+            suite.timestamp = where["started"]
+        for name, value in (dict(zip(_OF_THE_SUITE, place, strict=True)) | where).items():
+            suite.add_property(name, visible(value))
+        suite.extend(_case(record, run.strict, versions) for record in records)
+        suites.append(suite)
+    return suites if run.executed else [*suites, _nothing(run)]
+
+
+def _case(record: Record, strict: bool, versions: Any) -> TestCase:
+    """Jenkins groups by what is before the last dot of ``classname``, GitLab shows it whole."""
+    from junitparser import Error, Failure, Properties, Property, Skipped, TestCase
+
+    place = f"{record.implementation} [{record.backend} {record.device}].{record.family}"
+    case = TestCase(visible(record.id), visible(place), round(record.seconds, 4))
+    properties = Properties()
+    for name, value in facts(record).items():
+        if name not in _OF_THE_SUITE:
+            properties.add_property(Property(name, value))
+    case.append(properties)
+    account, output = record.account(strict=strict), record.output
+    story = tell(record, width=100, versions=versions) if account not in _QUIET else ""
+    reason = one_line(record.reason or account, _MESSAGE_AT_MOST)
+    if account in ("failed", "inconclusive", "errored"):
+        kind = Error if isinstance(record.verdict, Errored) else Failure
+        result = kind(reason, account)
+        result.text = visible(story)
+        case.append(result)
+        output = ""  # told in the story
+    elif account in ("known", "advice"):
+        why = f"known deviation: {record.deviation}" if account == "known" else f"advice: {reason}"
+        case.append(Skipped(one_line(why, _MESSAGE_AT_MOST), account))
+        output = story
+    elif account != "passed":
+        case.append(Skipped(reason, account))
+    if output.strip():
+        case.system_out = visible(output)
+    return case
+
+
+def _nothing(run: Run) -> TestSuite:
+    """A run that judged nothing is an error: an empty file would be taken for a success."""
+    from junitparser import Error, TestCase, TestSuite
+
+    suite = TestSuite("gradcheck-suite")
+    case = TestCase(SOMETHING_RAN, "gradcheck-suite.conformance", 0.0)
+    error = Error(str(run), "nothing ran")
+    error.text = visible("\n".join((str(run), *run.notes)))
+    case.append(error)
+    suite.append(case)
+    return suite
+
+
+_QUIET = ("passed", "declared", "skipped")
+
+REPORTS = (JUnit(),)

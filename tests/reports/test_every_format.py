@@ -1,0 +1,71 @@
+"""What holds for every report format: whatever a run holds, its file is written and is safe."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+from runs import RUNS, many
+
+from gradcheck_suite import discovery
+from gradcheck_suite.errors import UsageError
+from gradcheck_suite.outcome import Run
+
+SUFFIXES = sorted({suffix for each in discovery.members("reports") for suffix in each.suffixes})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("name", RUNS)
+def test_every_run_can_be_written(name: str, suffix: str, tmp_path: Path) -> None:
+    path = tmp_path / f"report{suffix}"
+    if suffix in (".json", ".jsonl", ".html") and name == "hostile":
+        pytest.skip("half a character is no UTF-8: the record's and the page's own tests")
+    RUNS[name].write(path)
+    text = path.read_text(encoding="utf-8")
+    if suffix == ".json" or suffix == ".jsonl":
+        assert all(json.loads(line) for line in text.splitlines())
+    elif suffix.endswith(".json"):
+        json.loads(text)
+    elif suffix in (".xml", ".svg"):
+        ElementTree.fromstring(text)
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_long_runs_can_be_written(suffix: str, tmp_path: Path, long_run: Run) -> None:
+    path = tmp_path / f"report{suffix}"
+    long_run.write(path)
+    assert path.stat().st_size > 0
+
+
+@pytest.fixture(scope="module")
+def long_run() -> Run:
+    return many(5_000)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("report.json", "json"),
+        ("report.ctrf.json", "ctrf"),
+        ("conformance.badge.json", "badge"),
+        ("conformance.svg", "badge"),
+        ("junit.xml", "junit"),
+        ("summary.md", "markdown"),
+        ("errors.github", "github"),
+        ("REPORT.XML", "junit"),
+    ],
+)
+def test_the_longest_suffix_says_which_format(name: str, kind: str) -> None:
+    assert discovery.report_format(name).name == kind
+
+
+def test_an_unknown_suffix_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(UsageError, match=r"'report\.pdf'.*\.badge\.json, \.ctrf\.json"):
+        discovery.report_format("report.pdf")
+
+
+def test_no_two_formats_share_a_suffix() -> None:
+    suffixes = [suffix for each in discovery.members("reports") for suffix in each.suffixes]
+    assert len(suffixes) == len(set(suffixes))
