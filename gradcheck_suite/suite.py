@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Executor
 from typing import Any
 
 from gradcheck_suite import addresses, backends, provenance
@@ -21,6 +23,7 @@ from gradcheck_suite.runner import (
     Selection,
     stale_deviations,
 )
+from gradcheck_suite.shares import Shares
 from gradcheck_suite.specification.given_case import GivenCase
 from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.supervisor import Supervisor
@@ -44,8 +47,9 @@ def conformance(
     strict: bool = False,
     fail_fast: bool = False,
     quick: bool = False,
-    jobs: int = 1,
+    jobs: int | None = None,
     isolate: bool | None = None,
+    executor: Executor | None = None,
     time_limit: float = DEFAULT_TIME_LIMIT,
     on_plan: Callable[[int], None] | None = None,
     on_record: Callable[[Record], None] | None = None,
@@ -79,9 +83,13 @@ def conformance(
         fail_fast: stop at the first failure.
         quick: only the most telling cases of each clause (one of every kind of target, layout
             and rank that it has), in the first dtype.
-        jobs: worker processes; more than one implies ``isolate``.
+        jobs: worker processes, 1 if not given; more than one implies ``isolate``. With an
+            executor: into how many parts the work is cut, one per processor here if not given.
         isolate: judge in a process of its own, which may crash or hang without harm. Default:
             where ``loss`` is given by name. A function can be isolated if it is importable.
+        executor: a ``concurrent.futures.Executor`` that carries out the parts: a process pool,
+            or other machines (Dask: ``client.get_executor()``), where gradcheck-suite and the
+            loss can be imported. Implies ``isolate``. Each part imports the framework anew.
         time_limit: seconds for one case.
         on_plan: called with the number of cases before the first.
         on_record: called with every outcome as it finishes.
@@ -101,15 +109,21 @@ def conformance(
         quick=quick,
         seed=seed,
     )
+    if jobs is None:
+        jobs = (os.cpu_count() or 1) if executor else 1
     if jobs < 1:
         raise UsageError(f"jobs: {jobs} processes cannot run anything; use 1 or more")
     choices = expanded(dialect)
     place: dict[str, Any] = {"time_limit": time_limit, "device": device}
     if isolate is None:
-        isolate = isinstance(loss, str) or jobs > 1
+        isolate = isinstance(loss, str) or jobs > 1 or executor is not None
+    if executor is not None and not isolate:
+        raise UsageError("isolate: an executor runs elsewhere; leave one of the two out")
     if isolate:
         order = Order(_importable(loss), backend, dialect=choices, selection=selection, **place)
-        source: _Source = _Isolated(order, jobs)
+        source: _Source = _Isolated(
+            Shares(order, executor, jobs) if executor else Supervisor(order, jobs=jobs)
+        )
     else:
         implementation = addresses.resolve(loss, backend=backend, dialect=choices)
         address = loss if isinstance(loss, str) else _address(loss)
@@ -189,18 +203,18 @@ class _InProcess:
 
 
 class _Isolated:
-    """Records from worker processes."""
+    """Records from worker processes, here or elsewhere."""
 
-    def __init__(self, order: Order, jobs: int) -> None:
-        self.supervisor = Supervisor(order, jobs=jobs)
+    def __init__(self, workers: Supervisor | Shares) -> None:
+        self.workers = workers
 
     def records(self, on_plan: Callable[[int], None] | None) -> Any:
-        yield from self.supervisor.run(on_plan)
+        yield from self.workers.run(on_plan)
 
     def known(self) -> tuple[str, tuple[Deviation, ...]]:
-        greeting = self.supervisor.greeting
+        greeting = self.workers.greeting
         deviations = tuple(Deviation(**each) for each in greeting.get("deviations", ()))
-        return greeting.get("implementation", self.supervisor.order.address), deviations
+        return greeting.get("implementation", self.workers.order.address), deviations
 
 
 _Source = _InProcess | _Isolated

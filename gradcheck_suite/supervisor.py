@@ -48,15 +48,22 @@ _Event = tuple[_Lane, "subprocess.Popen[str]", dict[str, Any] | None]
 
 
 class Supervisor:
-    """Iterates over the records of an order; see ``run``.
+    """Iterates over the records of an order, or of its part; see ``run``.
+
+    Args:
+        order: what is to be judged.
+        jobs: worker processes at a time.
+        share: (k, n): of the order's jobs k, k + n, k + 2n …; the rest is done elsewhere.
 
     Attributes:
         greeting: what the first worker said of itself: jobs, implementation, deviations.
     """
 
-    def __init__(self, order: Order, *, jobs: int = 1) -> None:
+    def __init__(self, order: Order, *, jobs: int = 1, share: tuple[int, int] = (0, 1)) -> None:
         self.order = order
-        self.lanes = [_Lane(number) for number in range(max(1, jobs))]
+        first, shares = share
+        self.shares = shares * jobs
+        self.lanes = [_Lane(first + shares * number) for number in range(jobs)]
         self.greeting: dict[str, Any] = {}
         self._events: queue.Queue[_Event] = queue.Queue()
         self._lost = 0
@@ -96,7 +103,7 @@ class Supervisor:
         elif "broken" in message:
             self._finish_all()
             verdict = Errored(f"importing it {message['broken']}", message["traceback"])
-            yield 0, self._record("value.definition/import@float64", verdict)
+            yield 0, self.record("value.definition/import@float64", verdict)
         elif "jobs" in message:
             first = not self.greeting
             self.greeting = message
@@ -131,7 +138,7 @@ class Supervisor:
         if lane.current is None:
             self._finish_all()
             how = "did not start in time" if overran else f"ended at its start ({_exit(code)})"
-            yield 0, self._record("value.definition/start@float64", Errored(f"worker {how}", words))
+            yield 0, self.record("value.definition/start@float64", Errored(f"worker {how}", words))
             return
         index, lane.current = lane.current, None
         lane.done.add(index)
@@ -140,22 +147,25 @@ class Supervisor:
             reason = f"did not return within {self.order.time_limit:g} s and was killed"
         else:
             reason = f"killed its process ({_exit(code)})"
-        yield index, self._record(self.greeting["jobs"][index], Errored(reason, words))
+        yield index, self.record(self.greeting["jobs"][index], Errored(reason, words))
         if self._lost < LOST_AT_MOST:
             self._end(lane)
             self._start(lane)
             return
         self._finish_all()
-        finished = set().union(*(each.done for each in self.lanes))
         skipped = Skipped(f"not run: {self._lost} cases before it lost their process")
-        for rest, job in enumerate(self.greeting["jobs"]):
-            if rest not in finished:
-                yield rest, self._record(job, skipped)
+        for each in self.lanes:
+            for rest in self._left(each):
+                yield rest, self.record(self.greeting["jobs"][rest], skipped)
 
     def _following(self, lane: _Lane) -> int | None:
         """The next job of a lane that is not done."""
-        share = range(lane.number, len(self.greeting["jobs"]), len(self.lanes))
-        return next((index for index in share if index not in lane.done), None)
+        return next(self._left(lane), None)
+
+    def _left(self, lane: _Lane) -> Iterator[int]:
+        """The jobs of a lane that are not done."""
+        share = range(lane.number, len(self.greeting["jobs"]), self.shares)
+        return (index for index in share if index not in lane.done)
 
     def _start(self, lane: _Lane) -> None:
         # What the code under test prints past Python, and faulthandler's last words.
@@ -172,7 +182,7 @@ class Supervisor:
         lane.deadline = time.monotonic() + STARTUP
         request = {
             "order": self.order.encode(),
-            "share": [lane.number, len(self.lanes)],
+            "share": [lane.number, self.shares],
             "done": sorted(lane.done),
         }
         assert process.stdin is not None
@@ -220,8 +230,8 @@ class Supervisor:
         lane.noise.seek(max(0, lane.noise.tell() - _TAIL))
         return lane.noise.read().decode(errors="replace").strip()
 
-    def _record(self, job: str, verdict: Verdict) -> Record:
-        """A record for a job whose worker can no longer write it."""
+    def record(self, job: str, verdict: Verdict) -> Record:
+        """A record for a job (``clause/case@dtype``) whose worker can no longer write it."""
         clause_id, _, rest = job.partition("/")
         case, _, dtype = rest.rpartition("@")
         clause = next(each for each in clauses() if each.id == clause_id)

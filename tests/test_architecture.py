@@ -34,6 +34,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"runner"}),
     frozenset({"explanation", "orders"}),
     frozenset({"supervisor", "worker"}),
+    frozenset({"shares"}),
     frozenset({"suite"}),
     frozenset({"__init__", "cli"}),
     frozenset({"__main__", "pytest_gradcheck"}),
