@@ -13,6 +13,7 @@ from gradcheck_suite import addresses, backends, record_json
 from gradcheck_suite.errors import BackendUnavailable, GradientError, UsageError
 from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Record, Status
+from gradcheck_suite.reports.evidence import facts
 from gradcheck_suite.runner import Job, Runner, Selection
 from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.story import tell
@@ -84,7 +85,11 @@ class SoftmaxNLLCase:
 
 
 def keep(item: pytest.Item, record: Record) -> None:
-    """Puts an outcome on the item, for the reports."""
+    """Puts an outcome on the item: for the reports, and its facts for pytest's JUnit file.
+
+    A test of several outcomes has their facts one after another; each begins with ``clause``.
+    """
+    item.user_properties += facts(record).items()
     encoded = json.dumps(record_json.encode(record), allow_nan=False, ensure_ascii=False)
     item.stash.setdefault(RECORDS, []).append(encoded)
 

@@ -101,7 +101,7 @@ def test_reports_of_an_unknown_kind_are_refused_before_anything_runs(
     project.makepyfile("def test_nothing(): pass")
     result = project.runpytest("--gradcheck-report", "report.xyz")
 
-    assert "use one of these suffixes: .json" in result.stderr.str()
+    assert "use one of these suffixes: .badge.json, .ctrf.json" in result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
