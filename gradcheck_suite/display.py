@@ -16,6 +16,7 @@ from rich.text import Text
 
 from gradcheck_suite.outcome import ACCOUNTS, STANDINGS, Record, Run, Status
 from gradcheck_suite.story import most_telling, tell
+from gradcheck_suite.teeth import summary
 
 STYLES: dict[str, str] = {
     "declared": "cyan",
@@ -86,6 +87,7 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
     _show_declared(console, run)
     _show_advice(console, run)
     _show_skips(console, run.outcomes)
+    _show_teeth(console, run)
     for note in run.notes:
         console.print(Text(f"note: {note}", style="yellow"))
 
@@ -271,6 +273,13 @@ def _show_skips(console: Console, records: Sequence[Record]) -> None:
     if len(ordered) > 6:
         rest = sum(number for _, number in ordered[5:])
         console.print(Text(f"skipped {_cases(rest)} for {len(ordered) - 5} other reasons", "dim"))
+
+
+def _show_teeth(console: Console, run: Run) -> None:
+    """The errors that were planted in these very answers, and whether they were seen."""
+    if run.teeth:
+        style = "dim" if all(teeth.shown for teeth in run.teeth) else "yellow"
+        console.print(Text(f"teeth: {summary(run.teeth)}", style=style))
 
 
 def _is_advice(run: Run, records: Sequence[Record]) -> bool:

@@ -16,6 +16,7 @@ from os import PathLike
 from typing import Any, ClassVar
 
 from gradcheck_suite import discovery
+from gradcheck_suite.teeth import Teeth
 
 #: What an outcome counts as in a table: its status, or ``declared``.
 STANDINGS = ("passed", "failed", "inconclusive", "declared", "skipped", "errored")
@@ -342,12 +343,14 @@ class Run:
         strict: whether SHOULD clauses count.
         notes: what the run wants said beside its outcomes (a stale deviation, a
             backend that is not there).
+        teeth: the planted errors that it was shown to catch, by implementation and dtype.
     """
 
     outcomes: tuple[Record, ...]
     provenance: Mapping[str, Any] = field(default_factory=dict)
     strict: bool = False
     notes: tuple[str, ...] = ()
+    teeth: tuple[Teeth, ...] = ()
 
     @property
     def executed(self) -> tuple[Record, ...]:
@@ -363,6 +366,17 @@ class Run:
     def passed(self) -> bool:
         """True only if something ran and no deciding outcome is bad."""
         return bool(self.executed) and not self.failures
+
+    @property
+    def teeth_shown(self) -> bool:
+        """Whether every implementation and dtype that was judged was shown to have been watched.
+
+        Errors were planted in its answers, and each was caught. A report that is certified asks
+        for this; ``passed`` does not.
+        """
+        judged = {(r.implementation, r.backend, r.device, r.dtype) for r in self.executed}
+        shown = {(t.implementation, t.backend, t.device, t.dtype) for t in self.teeth if t.shown}
+        return bool(judged) and judged <= shown
 
     @property
     def exit_code(self) -> int:

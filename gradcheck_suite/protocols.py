@@ -381,6 +381,8 @@ class Check:
         needs: modes the subject must support, else the case is skipped with the reason.
         asked_last: it may leave the device unusable (a device-side assert), so it comes after
             every other.
+        convicts: which of the answers, ``value`` and ``gradient``, it judges so that an error
+            planted anywhere in them is its to convict (see ``planting``).
     """
 
     name: str
@@ -388,6 +390,7 @@ class Check:
     cost: int = 1
     needs: tuple[str, ...] = ("value",)
     asked_last: bool = False
+    convicts: tuple[str, ...] = ()
 
 
 class ReportFormat(Protocol):

@@ -23,6 +23,7 @@ from gradcheck_suite.outcome import (
     StepCurve,
     Verdict,
 )
+from gradcheck_suite.teeth import Planted, Teeth
 
 _VERDICTS = {kind.status.value: kind for kind in (Passed, Failed, Inconclusive, Skipped, Errored)}
 _NON_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
@@ -55,6 +56,28 @@ def decode(encoded: Mapping[str, Any]) -> Record:
         return Record(verdict=verdict, **values)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(f"record: not a record of this version: {error!r}") from error
+
+
+def encode_teeth(teeth: Teeth) -> dict[str, Any]:
+    """Planted errors as JSON-able values."""
+    encoded: dict[str, Any] = _value(teeth)
+    return encoded
+
+
+def decode_teeth(encoded: Mapping[str, Any]) -> Teeth:
+    """The planted errors that ``encode_teeth`` was given.
+
+    Raises:
+        ValueError: they are none; the message says what is missing or unknown.
+    """
+    try:
+        planted = tuple(
+            Planted(each["error"], _number(each["size"]), each["clause"])
+            for each in encoded["planted"]
+        )
+        return Teeth(**{**encoded, "planted": planted})
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(f"teeth: not of this version: {error!r}") from error
 
 
 def _encode_verdict(verdict: Verdict) -> dict[str, Any]:

@@ -38,6 +38,7 @@ from gradcheck_suite.outcome import (
     Skipped,
     Verdict,
 )
+from gradcheck_suite.planting import Judge, plant
 from gradcheck_suite.property_search import GeneratedCases, search
 from gradcheck_suite.protocols import Backend, Check
 from gradcheck_suite.provenance import holds
@@ -50,6 +51,7 @@ from gradcheck_suite.specification.recipe import Recipe
 from gradcheck_suite.story import replay_call
 from gradcheck_suite.subject.binding import bind, validate
 from gradcheck_suite.subject.bound import BoundSubject
+from gradcheck_suite.teeth import Planted, Teeth
 
 DEFAULT_DTYPES = ("float64", "float32")
 DEFAULT_SEED = 17
@@ -258,6 +260,53 @@ class Runner:
             messages=tuple(messages)[:5],
             output=printed.getvalue()[-_OUTPUT_KEPT:],
         )
+
+    def teeth(self) -> Iterator[Teeth]:
+        """For each dtype the errors that are caught where they are planted in its answers.
+
+        Asked after the jobs: what a framework compiles is compiled by then.
+        """
+        own = [job.dtype for job in self.jobs if isinstance(job.recipe, Recipe)]
+        for dtype in dict.fromkeys(own):
+            planted: tuple[Planted, ...] = ()
+            silence = _Unclosable()
+            with (
+                warnings.catch_warnings(),
+                contextlib.redirect_stdout(silence),
+                contextlib.redirect_stderr(silence),
+            ):
+                warnings.simplefilter("ignore")
+                try:
+                    with time_limit(self.time_limit), process_state.preserved(self.backend):
+                        planted, why_not = plant(tuple(self._judges(dtype)), dtype)
+                except KeyboardInterrupt:
+                    raise
+                except BaseException as error:
+                    why_not = errored(error).reason
+            name, backend = self.implementation.name, self.backend.name
+            yield Teeth(name, backend, self.device, dtype, planted, why_not)
+
+    def _judges(self, dtype: str) -> Iterator[Judge]:
+        """One clause for every check that convicts planted errors, at its first ordinary case.
+
+        Ordinary: of its own, taken by the implementation, and of several rows, since one row
+        cannot be mistaken for another.
+        """
+        subject = self._subject(dtype)
+        found: set[str] = set()
+        for job in self.jobs:
+            check = self._checks[job.clause.check]
+            excluded = job.dtype != dtype or _matches(job.clause.id, self.selection.exclude)
+            if excluded or not check.convicts or check.name in found:
+                continue
+            assert not isinstance(subject, Errored)
+            for recipe in (job.recipe, *job.alternatives):
+                asked = Job(job.clause, recipe, dtype)
+                ordinary = isinstance(recipe, Recipe) and recipe.rows > 1
+                if ordinary and not self._why_not(subject, asked):
+                    found.add(check.name)
+                    yield Judge(job.clause.id, check, self._case(asked), subject)
+                    break
 
     def record(
         self,

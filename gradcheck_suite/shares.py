@@ -11,6 +11,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Errored, Record
 from gradcheck_suite.supervisor import Supervisor
+from gradcheck_suite.teeth import Teeth
 
 
 def carry_out(order: Mapping[str, Any], share: tuple[int, int]) -> dict[str, Any]:
@@ -21,11 +22,12 @@ def carry_out(order: Mapping[str, Any], share: tuple[int, int]) -> dict[str, Any
         share: (k, n): jobs k, k + n, k + 2n …
 
     Returns:
-        The worker's ``greeting``, and ``records`` as (index, record), as JSON values.
+        The worker's ``greeting``, ``records`` as (index, record), and ``teeth``: JSON values.
     """
     supervisor = Supervisor(Order.decode(order), share=share)
     records = [(index, record_json.encode(record)) for index, record in supervisor.run()]
-    return {"greeting": supervisor.greeting, "records": records}
+    teeth = [record_json.encode_teeth(each) for each in supervisor.teeth]
+    return {"greeting": supervisor.greeting, "records": records, "teeth": teeth}
 
 
 class Shares:
@@ -33,6 +35,7 @@ class Shares:
 
     Attributes:
         greeting: what the first part that came back said of itself; see ``Supervisor``.
+        teeth: the planted errors that were caught, once the records are through.
     """
 
     def __init__(self, order: Order, executor: Executor, parts: int) -> None:
@@ -40,6 +43,7 @@ class Shares:
         self.executor = executor
         self.parts = parts
         self.greeting: dict[str, Any] = {}
+        self.teeth: list[Teeth] = []
 
     def run(self, on_plan: Callable[[int], None] | None = None) -> Iterator[tuple[int, Record]]:
         """(index, record) of every job, part by part as they finish.
@@ -66,6 +70,7 @@ class Shares:
                     self.greeting = found["greeting"]
                     if on_plan is not None:
                         on_plan(len(self.greeting["jobs"]))
+                self.teeth += (record_json.decode_teeth(each) for each in found["teeth"])
                 for index, record in found["records"]:
                     if index not in seen:
                         seen.add(index)

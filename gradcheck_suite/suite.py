@@ -27,6 +27,7 @@ from gradcheck_suite.shares import Shares
 from gradcheck_suite.specification.given_case import GivenCase
 from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.supervisor import Supervisor
+from gradcheck_suite.teeth import Teeth
 
 Patterns = str | Sequence[str]
 Cases = str | Case | Sequence[str | Case]
@@ -198,6 +199,9 @@ class _InProcess:
             on_plan(len(self.runner.jobs))
         yield from enumerate(self.runner.run())
 
+    def teeth(self) -> tuple[Teeth, ...]:
+        return tuple(self.runner.teeth())
+
     def known(self) -> tuple[str, tuple[Deviation, ...]]:
         return self.runner.implementation.name, self.runner.deviations
 
@@ -210,6 +214,9 @@ class _Isolated:
 
     def records(self, on_plan: Callable[[int], None] | None) -> Any:
         yield from self.workers.run(on_plan)
+
+    def teeth(self) -> tuple[Teeth, ...]:
+        return tuple(self.workers.teeth)
 
     def known(self) -> tuple[str, tuple[Deviation, ...]]:
         greeting = self.workers.greeting
@@ -230,6 +237,7 @@ def _collect(
 ) -> Run:
     start = time.perf_counter()
     found: list[tuple[int, Record]] = []
+    teeth: tuple[Teeth, ...] = ()
     stream = source.records(on_plan)
     try:
         for index, record in stream:
@@ -238,6 +246,8 @@ def _collect(
                 on_record(record)
             if fail_fast and record.decides(strict=strict):
                 break
+        else:
+            teeth = source.teeth()
     finally:
         stream.close()
     outcomes = tuple(record for _, record in sorted(found, key=lambda pair: pair[0]))
@@ -252,6 +262,7 @@ def _collect(
         ),
         strict=strict,
         notes=stale_deviations(name, deviations, outcomes),
+        teeth=teeth,
     )
 
 

@@ -20,6 +20,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.orders import Order
 from gradcheck_suite.outcome import Errored, Record, Skipped, Verdict
 from gradcheck_suite.specification.clause import clauses
+from gradcheck_suite.teeth import Teeth
 
 #: Seconds beyond the case's own limit before a worker that does not answer is killed.
 GRACE = 5.0
@@ -57,6 +58,7 @@ class Supervisor:
 
     Attributes:
         greeting: what the first worker said of itself: jobs, implementation, deviations.
+        teeth: the planted errors that were caught, once the records are through.
     """
 
     def __init__(self, order: Order, *, jobs: int = 1, share: tuple[int, int] = (0, 1)) -> None:
@@ -65,6 +67,7 @@ class Supervisor:
         self.shares = shares * jobs
         self.lanes = [_Lane(first + shares * number) for number in range(jobs)]
         self.greeting: dict[str, Any] = {}
+        self.teeth: list[Teeth] = []
         self._events: queue.Queue[_Event] = queue.Queue()
         self._lost = 0
 
@@ -119,6 +122,9 @@ class Supervisor:
             lane.current = None
             lane.deadline = time.monotonic() + STARTUP
             yield index, record_json.decode(message["record"])
+        elif "teeth" in message:
+            lane.deadline = time.monotonic() + STARTUP
+            self.teeth.append(record_json.decode_teeth(message["teeth"]))
         elif "spent" in message:
             self._end(lane)
             self._start(lane)
@@ -135,6 +141,9 @@ class Supervisor:
         words = self._noise(lane)
         if lane.current is None and self.greeting:
             lane.current = self._following(lane)  # it died between two cases
+            if lane.current is None:
+                lane.finished = True  # or after the last, over the planted errors
+                return
         if lane.current is None:
             self._finish_all()
             how = "did not start in time" if overran else f"ended at its start ({_exit(code)})"

@@ -6,8 +6,9 @@ kills this one; the supervisor learns from the last line which case it was.
 Protocol: one JSON object on standard input, ``{"order": …, "share": [k, n], "done": […]}``: the
 worker runs the jobs k, k + n, k + 2n … that are not done. On what was standard output, one
 object per line: the ``greeting``, then ``{"start": i}`` (again before each case of a search) and
-``{"index": i, "record": …}`` for every job, then ``{"finished": true}``, or ``{"spent": true}``
-where the device is unusable and another process must go on; or at the start
+``{"index": i, "record": …}`` for every job, then, from the first worker, ``{"teeth": …}`` for every
+dtype, then ``{"finished": true}``; or ``{"spent": true}`` where the device is unusable and another
+process must go on; or at the start
 ``{"refused": message}`` or ``{"broken": …}``.
 """
 
@@ -55,6 +56,9 @@ def main() -> int:
         if not runner.backend.healthy():
             _say(channel, {"spent": True})
             return 0
+    if first == 0:
+        for teeth in runner.teeth():
+            _say(channel, {"teeth": record_json.encode_teeth(teeth)})
     _say(channel, {"finished": True})
     return 0
 

@@ -26,11 +26,11 @@ SOURCES = {
 # A room is a file beside gradcheck_suite/__init__.py, or a folder. The plugin is one room.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"case", "discovery", "errors", "implementation", "layout", "outcome", "protocols"})
-    | frozenset({"process_state", "provenance", "record_json", "story"}),
+    | frozenset({"process_state", "provenance", "record_json", "story", "teeth"}),
     frozenset({"display", "expectations", "numerics", "reports", "specification"}),
     frozenset({"backends", "checks", "implementations", "strategies", "subject"})
     | frozenset({"expectations_update"}),
-    frozenset({"addresses", "engine", "property_search", "specified"}),
+    frozenset({"addresses", "engine", "planting", "property_search", "specified"}),
     frozenset({"runner"}),
     frozenset({"explanation", "orders"}),
     frozenset({"supervisor", "worker"}),
@@ -50,6 +50,7 @@ LIBRARIES_OF = {
     "discovery": frozenset(),
     "errors": frozenset(),
     "outcome": frozenset(),
+    "teeth": frozenset(),
     "numerics": frozenset({"numpy"}),
     "pytest_gradcheck": frozenset({"_pytest", "numpy", "pluggy", "pytest"}),
 }

@@ -255,4 +255,12 @@ def _at_element(
     )
 
 
-CHECKS = (Check("finite-difference", finite_difference, cost=20, needs=("value", "gradient")),)
+CHECKS = (
+    Check(
+        "finite-difference",
+        finite_difference,
+        cost=20,
+        needs=("value", "gradient"),
+        convicts=("value", "gradient"),
+    ),
+)

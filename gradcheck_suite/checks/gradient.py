@@ -223,14 +223,14 @@ def shared_bias(subject: Subject, case: Case) -> Verdict:
 
 
 CHECKS = (
-    Check("gradient", gradient, cost=2, needs=_NEEDS),
-    Check("reduction", reduction, cost=3),
+    Check("gradient", gradient, cost=2, needs=_NEEDS, convicts=("gradient",)),
+    Check("reduction", reduction, cost=3, convicts=("value", "gradient")),
     Check("unnormalised", unnormalised, cost=3, needs=_NEEDS),
     Check("mean-gradient", mean_gradient, cost=2, needs=_NEEDS),
     Check("sign", sign, cost=2, needs=_NEEDS),
     Check("row-sum-zero", row_sum_zero, cost=2, needs=_NEEDS),
     Check("chain-rule", chain_rule, cost=2, needs=_NEEDS),
-    Check("upstream", upstream, cost=4, needs=_NEEDS),
+    Check("upstream", upstream, cost=4, needs=_NEEDS, convicts=("gradient",)),
     Check("target-gradient", target_gradient, cost=2, needs=_NEEDS),
     Check("shared-bias", shared_bias, cost=2, needs=_NEEDS),
 )

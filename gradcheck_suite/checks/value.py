@@ -76,7 +76,7 @@ def non_negative(subject: Subject, case: Case) -> Verdict:
 
 
 CHECKS = (
-    Check("value", value),
+    Check("value", value, convicts=("value",)),
     Check("likelihood", likelihood),
     Check("non-negative", non_negative),
 )

@@ -227,6 +227,7 @@ def _conclude(console: Console, runs: list[Run], reports: tuple[str, ...], stric
         runs[0].provenance,
         strict=strict,
         notes=tuple(note for each in runs for note in each.notes),
+        teeth=tuple(teeth for each in runs for teeth in each.teeth),
     )
     if len(runs) > 1:
         console.print(display.overview(runs))

@@ -3,47 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from gradcheck_suite.engine import line
 from gradcheck_suite.engine.session import Session
 from gradcheck_suite.numerics.directions import euclidean_norm
-
-Values = npt.NDArray[Any]
-
-
-def _row_dropped(g: Values, resolution: float) -> Values:
-    planted = g.copy()
-    planted[-1 if g.ndim > 1 else g.size // 2] = 0.0
-    return planted
-
-
-def _last_dropped(g: Values, resolution: float) -> Values:
-    planted = g.copy()
-    planted[..., -1] = 0.0
-    return planted
-
-
-def _one_nan(g: Values, resolution: float) -> Values:
-    planted = g.copy()
-    planted.reshape(-1)[0] = math.nan
-    return planted
-
-
-PLANTED: tuple[tuple[str, int, Callable[[Values, float], Values]], ...] = (
-    ("zero", 0, lambda g, r: 0.0 * g),
-    ("negated", 0, lambda g, r: -g),
-    ("×(1 + 2r)", 0, lambda g, r: g * (1.0 + 2.0 * r)),
-    ("one row dropped", 1, _row_dropped),
-    ("last column dropped", 1, _last_dropped),
-    ("rows rolled", 1, lambda g, r: np.roll(g, 1, axis=0)),
-    ("NaN", 0, _one_nan),
-)
-"""Name, least number of axes, and the error; r is the resolution that was stated."""
+from gradcheck_suite.numerics.planted_errors import IN_GRADIENTS, PlantedError, Values
 
 
 def bite(session: Session, resolution: float | None) -> tuple[str, ...]:
@@ -55,11 +21,11 @@ def bite(session: Session, resolution: float | None) -> tuple[str, ...]:
     if not session.reverse_probes or resolution is None:
         return ("not shown: the reverse check reached no resolution to hold it to",)
     sentences = []
-    for name, axes, plant in PLANTED:
-        found = _planted(session, axes, plant, resolution)
+    for error in IN_GRADIENTS:
+        found = _planted(session, error, 2.0 * resolution)
         if found is None:
             continue
-        size, caught = found
+        name, (size, caught) = error.name.format(r="2r"), found
         if caught:
             sentences.append(f"{name}: caught (‖δg‖/‖g‖ = {size:.1e})")
         elif size <= resolution:
@@ -69,9 +35,7 @@ def bite(session: Session, resolution: float | None) -> tuple[str, ...]:
     return tuple(sentences)
 
 
-def _planted(
-    session: Session, axes: int, plant: Callable[[Values, float], Values], resolution: float
-) -> tuple[float, bool] | None:
+def _planted(session: Session, planted: PlantedError, r: float) -> tuple[float, bool] | None:
     """Size of an error in the largest gradient, and whether the probes see it."""
     problem, backend = session.problem, session.problem.backend
     scales = session.scales
@@ -80,11 +44,10 @@ def _planted(
         for scale, gradient in zip(scales, session.gradients, strict=True)
     ]
     number = int(np.argmax(sizes))
-    if len(problem.leaves[number].described.shape) < axes:
+    if len(problem.leaves[number].described.shape) < planted.axes:
         return None
     gradient = backend.asnumpy(session.gradients[number])
-    planted = plant(gradient, resolution)
-    error = planted - gradient
+    error = planted.plant(gradient, r) - gradient
     if not error.any():
         return None
     size = scales[number] * euclidean_norm(error) / math.hypot(*sizes)

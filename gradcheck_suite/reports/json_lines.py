@@ -44,6 +44,7 @@ class JsonLines:
             "counts": {status.value: count for status, count in run.counts().items()},
             "declared": len(run.declared),
             "notes": list(run.notes),
+            "teeth": [record_json.encode_teeth(teeth) for teeth in run.teeth],
         }
 
     def read(self, path: str | PathLike[str]) -> Run:
@@ -68,7 +69,14 @@ class JsonLines:
             record_json.decode({key: value for key, value in line.items() if key != "kind"})
             for line in parsed[1:-1]
         )
-        return Run(outcomes, header["provenance"], header["strict"], tuple(parsed[-1]["notes"]))
+        footer = parsed[-1]
+        return Run(
+            outcomes,
+            header["provenance"],
+            header["strict"],
+            tuple(footer["notes"]),
+            tuple(record_json.decode_teeth(teeth) for teeth in footer["teeth"]),
+        )
 
 
 REPORTS = (JsonLines(),)

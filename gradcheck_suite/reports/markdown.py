@@ -16,6 +16,7 @@ from gradcheck_suite.outcome import ACCOUNTS, Record, Run, Status
 from gradcheck_suite.reports.evidence import one_line, provenance, visible
 from gradcheck_suite.reports.markdown_text import code, fenced, prose
 from gradcheck_suite.story import most_telling, tell
+from gradcheck_suite.teeth import Teeth, summary
 
 LIMIT = 1_000_000  # bytes; a step summary may have 1,048,576
 _STORY_AT_MOST = 8_000  # characters
@@ -38,6 +39,7 @@ class Markdown:
         before += _cut([f"> {prose(note)}\n" for note in run.notes])
         before += _table(run, "implementation", _place, lambda record: code(_place(record)))
         after = [
+            *_folded(f"Teeth: {escape(summary(run.teeth))}", _teeth(run)),
             *_folded("By clause family", _families(run)),
             *_folded("Known deviations", _listed(run, "known", lambda record: record.deviation)),
             *_folded("Advice", _listed(run, "advice", lambda record: record.reason)),
@@ -133,6 +135,15 @@ def _listed(
             clause = f", {code(record.clause)}" if clauses else ""
             lines[f"{code(record.implementation)}{clause}: {prose(why(record))}"] += 1
     return _cut([f"- {line} (×{number})" for line, number in lines.most_common()])
+
+
+def _teeth(run: Run) -> list[str]:
+    """What was planted in the answers of each implementation, and whether it was caught."""
+    places: dict[str, list[Teeth]] = {}
+    for teeth in run.teeth:
+        place = f"{teeth.implementation} [{teeth.backend}, {teeth.device}]"
+        places.setdefault(place, []).append(teeth)
+    return _cut([f"- {code(place)}: {prose(summary(each))}" for place, each in places.items()])
 
 
 def _dialects(run: Run) -> list[str]:
