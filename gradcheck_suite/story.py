@@ -74,7 +74,7 @@ def tell(
     status = record.status.upper() + (" (known deviation)" if record.deviation else "")
     title = f"{status} {record.clause}  {record.implementation} {place}"
     lines = [textwrap.fill(title, width, subsequent_indent="  ", break_long_words=False)]
-    for label, text in _lines(record):
+    for label, text in facts(record):
         lines.append(_line(label, text, width))
     if but:
         lines.append(_line("but", but, width))
@@ -85,7 +85,8 @@ def tell(
     return "\n".join(lines)
 
 
-def _lines(record: Record) -> Iterator[tuple[str, str]]:
+def facts(record: Record) -> Iterator[tuple[str, str]]:
+    """The lines of a story before they are wrapped: (label, text); without the replay command."""
     verdict = record.verdict
     yield "clause", f"{record.statement}  ({record.level})"
     # What is behind the ~ is for machines: the replay line and the snippet hold the same.

@@ -133,10 +133,10 @@ def _exit() -> None:
 
 @pytest.mark.parametrize("then", [_raise, lambda: time.sleep(9)], ids=["raises", "hangs"])
 def test_evidence_that_cannot_be_had_changes_no_verdict(then: Any) -> None:
-    counted = OnlySoManyCalls(10**6, then)
-    whole = failing(counted)
+    counted, one = OnlySoManyCalls(10**6, then), {"cases": "seed-example", "quick": False}
+    whole = failing(counted, **one)
     calls = 10**6 - counted.calls
-    cut = failing(OnlySoManyCalls(calls - 5, then), time_limit=0.5)
+    cut = failing(OnlySoManyCalls(calls - 5, then), time_limit=0.5, **one)
     assert isinstance(whole.verdict, Failed)
     assert isinstance(cut.verdict, Failed)
     assert cut.verdict.step_curve is None

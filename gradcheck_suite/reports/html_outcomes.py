@@ -1,0 +1,174 @@
+"""The outcomes of a run as the page's script reads them: columns, over one table of strings.
+
+A string is written once and referred to by its number, so that 5,000 outcomes take about
+2 MB. ``page/data.js`` reads what is written here.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from gradcheck_suite.outcome import Failed, Record, Run, Status
+from gradcheck_suite.reports.evidence import visible
+from gradcheck_suite.story import facts
+
+#: What an outcome counts as, the worst first. The last two of the bad ones do not decide.
+KINDS = (
+    "errored",
+    "failed",
+    "inconclusive",
+    "known",
+    "advice",
+    "declared",
+    "passed",
+    "skipped",
+)
+#: Those that stand between a run and ``passed``.
+DECIDING = KINDS[:3]
+COLUMNS = ("clause", "level", "case", "implementation", "backend", "device", "dtype")
+EVIDENCE_AT_MOST = 800_000
+"""Characters of error maps and step curves that a page holds."""
+LONG, LONG_AT_MOST = 200, 500_000
+"""Texts beyond so many characters are long, and a page holds so many characters of long texts."""
+ONE_AT_MOST, BEGINNING = 8_000, 80
+"""Characters of one text; and of a long one, where there is no room left for more."""
+_THEIRS = frozenset({"trace", "printed", "warned", "snippet"})
+_ID = "\x00"
+
+
+def kind(record: Record, *, strict: bool) -> str:
+    """What an outcome counts as on the page, one of ``KINDS``."""
+    good = record.status in (Status.PASSED, Status.SKIPPED)
+    if good or record.decides(strict=strict):
+        return record.standing
+    return "known" if record.deviation else "advice"
+
+
+def encoded(run: Run) -> dict[str, Any]:
+    """The run's outcomes as JSON-able columns.
+
+    ``columns`` and ``story`` (label, text, label, text, …) hold numbers of ``strings``; in
+    ``replay`` NUL stands for the outcome's own id. ``evidence`` is there for those outcomes
+    whose plots found room, the first of every clause and implementation before the others.
+    """
+    strings, shortened = _Strings(), _Shortened()
+    columns: dict[str, list[int]] = {name: [] for name in (*COLUMNS, "kind")}
+    stories, replays, margins, seconds = [], [], [], []
+    for record in run.outcomes:
+        for name in COLUMNS:
+            columns[name].append(strings.number(_name(getattr(record, name))))
+        columns["kind"].append(strings.number(kind(record, strict=run.strict)))
+        stories.append([strings.number(each) for each in _story(record, shortened)])
+        replays.append(strings.number(_replay(record)))
+        margin = None if record.inequality is None else _short(record.inequality.margin)
+        margins.append(margin)
+        seconds.append(_short(record.seconds))
+    return {
+        "kinds": KINDS,
+        "deciding": DECIDING,
+        "columns": columns,
+        "story": stories,
+        "replay": replays,
+        "margin": margins,
+        "seconds": seconds,
+        "evidence": _evidence(run),
+        "strings": list(strings.numbers),
+    }
+
+
+def _name(text: str) -> str:
+    """A name is shown whole, if it is no book."""
+    return cut(visible(text), ONE_AT_MOST)
+
+
+def _replay(record: Record) -> str:
+    """The command, with NUL for the outcome's id: most commands are then one and the same."""
+    command = _name(record.replay)
+    return command.replace(visible(record.id), _ID) if len(record.case) < ONE_AT_MOST else command
+
+
+def cut(text: str, kept: int) -> str:
+    """The beginning of a text, and how much more there is."""
+    more = len(text) - kept
+    return text if more <= 0 else f"{text[:kept]} … ({more} more characters)"
+
+
+@dataclass(slots=True)
+class _Strings:
+    """Distinct strings and their numbers."""
+
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    def number(self, text: str) -> int:
+        return self.numbers.setdefault(text, len(self.numbers))
+
+
+@dataclass(slots=True)
+class _Shortened:
+    """Cuts what would make the page too large: outputs and tracebacks."""
+
+    left: int = LONG_AT_MOST
+
+    def text(self, text: str) -> str:
+        text = visible(text)
+        if len(text) <= LONG:
+            return text
+        kept = ONE_AT_MOST if self.left > 0 else BEGINNING
+        self.left -= min(len(text), kept)
+        return cut(text, kept)
+
+
+def _story(record: Record, shortened: _Shortened) -> Iterator[str]:
+    """Label, text, label, text, …; what the code under test said may be cut, what we say is not."""
+    snippet = [("snippet", record.snippet)] if record.snippet else []
+    for label, text in (*facts(record), *snippet):
+        yield from (label, shortened.text(text) if label in _THEIRS else _name(text))
+
+
+def _evidence(run: Run) -> dict[int, dict[str, Any]]:
+    left, found = EVIDENCE_AT_MOST, {}
+    for row in _telling(run):
+        verdict = run.outcomes[row].verdict
+        assert isinstance(verdict, Failed)
+        parts = {"map": verdict.error_map, "curve": verdict.step_curve}
+        shown = {name: _plain(asdict(part)) for name, part in parts.items() if part is not None}
+        left -= len(str(shown))
+        if left < 0:
+            break
+        if shown:
+            found[row] = shown
+    return dict(sorted(found.items()))
+
+
+def _telling(run: Run) -> list[int]:
+    """The rows that failed: the first of each clause and implementation, then the others."""
+    first: list[int] = []
+    others: list[int] = []
+    seen: set[tuple[str, str, str]] = set()
+    for row, record in enumerate(run.outcomes):
+        if isinstance(record.verdict, Failed):
+            key = (record.clause, record.implementation, record.backend)
+            (others if key in seen else first).append(row)
+            seen.add(key)
+    return first + others
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return _short(value)
+    if isinstance(value, tuple | list):
+        return [_plain(part) for part in value]
+    if isinstance(value, dict):
+        return {name: _plain(part) for name, part in value.items()}
+    return value
+
+
+def _short(value: float) -> float | int | str:
+    """Three digits; what JSON does not know as a word that JavaScript does."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else ("Infinity" if value > 0 else "-Infinity")
+    short = float(f"{value:.3g}")
+    return int(short) if short == int(short) and abs(short) < 1e6 else short

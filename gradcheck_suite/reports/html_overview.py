@@ -1,0 +1,172 @@
+"""What the page says without a script: the verdict, the grid, declarations, where it ran."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.reports.evidence import provenance, visible
+from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, cut, kind
+from gradcheck_suite.story import tell
+
+#: Each with a sign, so that no colour has to be told from another.
+SIGNS = {
+    "errored": "!",
+    "failed": "✗",
+    "inconclusive": "?",
+    "known": "≈",
+    "advice": "▵",
+    "declared": "○",
+    "passed": "✓",
+    "skipped": "·",
+}
+WORDS = {"known": "known deviation", "advice": "advice"}
+STORIES_AT_MOST = 50
+"""Stories that a browser without scripts shows."""
+STORY_AT_MOST = 4_000
+"""Characters of one of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """One implementation's outcomes in one clause family.
+
+    Attributes:
+        kind: the worst that happened.
+        sign: of it, with how often where it is bad.
+        words: all that happened.
+        address: the fragment that shows these outcomes.
+    """
+
+    kind: str
+    sign: str
+    words: str
+    address: str
+
+
+def overview(run: Run) -> dict[str, Any]:
+    """The names that the template uses."""
+    kinds = [kind(record, strict=run.strict) for record in run.outcomes]
+    counts = Counter(kinds)
+    return {
+        "run": run,
+        "verdict": _verdict(run),
+        "started": str(run.provenance.get("started", ""))[:16].replace("T", " "),
+        "counts": [(each, counts[each], _word(each, counts[each])) for each in KINDS],
+        "signs": SIGNS,
+        "total": len(run.outcomes),
+        "families": _families(run),
+        "grid": _grid(run, kinds),
+        "numbers": _numbers(run),
+        "dialects": _dialects(run),
+        "limitations": _grouped(run, lambda record: record.declared),
+        "deviations": _grouped(run, lambda record: record.deviation),
+        "provenance": provenance(run),
+        "stories": _stories(run),
+        "untold": max(0, len(run.failures) - STORIES_AT_MOST),
+    }
+
+
+def _verdict(run: Run) -> tuple[str, str]:
+    """Tone and words."""
+    if not run.executed:
+        return "errored", "Nothing was judged"
+    return ("passed", "Passed") if run.passed else ("failed", "Not passed")
+
+
+def _numbers(run: Run) -> list[tuple[str, str]]:
+    """What was run, in figures."""
+    records = run.outcomes
+    several = {
+        "implementation": len({(record.implementation, record.backend) for record in records}),
+        "clause": len({record.clause for record in records}),
+        "outcome": len(records),
+    }
+    numbers = [(f"{count:,}", name + "s" * (count != 1)) for name, count in several.items()]
+    for names in ({r.backend for r in records}, {r.dtype for r in records}):
+        if names:
+            numbers.append(("", ", ".join(sorted(names))))
+    return numbers
+
+
+def _families(run: Run) -> list[str]:
+    return sorted({record.family for record in run.outcomes})
+
+
+def _grid(run: Run, kinds: Sequence[str]) -> list[tuple[str, str, list[tuple[str, Cell | None]]]]:
+    """(implementation, backend, cells by family), in the order in which they ran."""
+    found: dict[tuple[str, str], dict[str, Counter[str]]] = {}
+    for record, each in zip(run.outcomes, kinds, strict=True):
+        row = found.setdefault((record.implementation, record.backend), {})
+        row.setdefault(record.family, Counter())[each] += 1
+    families = _families(run)
+    return [
+        (*names, [(family, _cell(*names, family, row.get(family))) for family in families])
+        for names, row in found.items()
+    ]
+
+
+def _cell(
+    implementation: str, backend: str, family: str, counts: Counter[str] | None
+) -> Cell | None:
+    if counts is None:
+        return None
+    worst = next(each for each in KINDS if counts[each])
+    number = counts[worst] if worst in (*DECIDING, "known", "advice") else 0
+    address = {
+        "status": worst if number else "all",
+        "family": family,
+        "implementation": implementation,
+        "backend": backend,
+    }
+    return Cell(
+        kind=worst,
+        sign=f"{SIGNS[worst]} {number}" if number else SIGNS[worst],
+        words=", ".join(
+            f"{counts[each]} {_word(each, counts[each])}" for each in KINDS if counts[each]
+        ),
+        address="#"
+        + "&".join(f"{name}={quote(visible(text), safe='')}" for name, text in address.items()),
+    )
+
+
+def _word(each: str, number: int) -> str:
+    return WORDS.get(each, each) + "s" * (each == "known" and number != 1)
+
+
+def _dialects(run: Run) -> list[tuple[str, str]]:
+    found = {
+        (record.implementation, f"{name} = {value}"): None
+        for record in run.outcomes
+        for name, value in record.dialect.items()
+    }
+    return list(found)
+
+
+def _grouped(run: Run, said: Callable[[Record], str]) -> list[tuple[str, str, str, int]]:
+    """(implementation, clause, sentence, how often)."""
+    counts: Counter[tuple[str, str, str]] = Counter()
+    for record in run.outcomes:
+        if said(record):
+            counts[record.implementation, record.clause, said(record)] += 1
+    return [(*key, number) for key, number in counts.items()]
+
+
+def _stories(run: Run) -> list[tuple[str, str]]:
+    """(status, story) of the first failures: one per clause before the others."""
+    seen: set[str] = set()
+    first: list[Record] = []
+    others: list[Record] = []
+    for record in run.failures:
+        (others if record.clause in seen else first).append(record)
+        seen.add(record.clause)
+    versions = run.provenance.get("libraries")
+    versions = versions if isinstance(versions, Mapping) else {}
+    return [
+        (record.status.value, cut(tell(record, width=100, versions=versions), STORY_AT_MOST))
+        for record in (first + others)[:STORIES_AT_MOST]
+    ]
