@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from os import PathLike
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from gradcheck_suite import discovery
 from gradcheck_suite.teeth import Teeth
@@ -22,6 +22,8 @@ from gradcheck_suite.teeth import Teeth
 STANDINGS = ("passed", "failed", "inconclusive", "declared", "skipped", "errored")
 #: What an outcome counts as in a run; the last two are bad and stand in nobody's way.
 ACCOUNTS = (*STANDINGS, "known", "advice")
+#: What a clause asks: mathematics, quality, or that an implementation holds to its own choice.
+Level = Literal["MUST", "SHOULD", "DECLARED"]
 #: How a reason or a note begins that says what is declared in place of being judged.
 DECLARED = "declared: "
 
@@ -150,6 +152,7 @@ class Failed:
         sides: the two or three numbers that disagree, each with its name.
         inequality: the inequality that does not hold.
         looks: the pattern of the error, in words.
+        resolution: what the check can see, as in ``Passed``.
         error_map: the error element by element, for a plot.
         step_curve: the value's own slope over a ladder of steps, for a plot.
     """
@@ -172,6 +175,7 @@ class Inconclusive:
 
     Attributes:
         reason: why (``kink``, noise, a resolution worse than promised), in words.
+        inequality: the one that would have decided.
         resolution: the resolution that was reached, relative to the gradient's norm.
         promised: the resolution this dtype is promised.
     """
@@ -185,10 +189,14 @@ class Inconclusive:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """The clause does not apply here; the reason is never empty."""
+    """The clause does not apply here.
+
+    Attributes:
+        reason: why, in words; never empty.
+    """
 
     status: ClassVar[Status] = Status.SKIPPED
-    reason: str
+    reason: str = field(metadata={"minLength": 1})
 
     def __post_init__(self) -> None:
         if not self.reason:
@@ -197,7 +205,12 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True)
 class Errored:
-    """The implementation (or its process) broke; nothing was learned about the clause."""
+    """The implementation (or its process) broke; nothing was learned about the clause.
+
+    Attributes:
+        reason: what was raised, or how the process ended.
+        traceback: the frames that are not the suite's own.
+    """
 
     status: ClassVar[Status] = Status.ERRORED
     reason: str
@@ -278,10 +291,11 @@ class Record(Judged):
         snippet: Python that does, where the case was not one of the specification's own.
         warnings: what the implementation warned about meanwhile.
         output: what the implementation printed meanwhile.
+        part: which of the reports that were merged it comes from; empty in that of one run.
     """
 
     clause: str
-    level: str
+    level: Level
     statement: str
     case: str
     check: str
@@ -298,6 +312,7 @@ class Record(Judged):
     snippet: str = ""
     warnings: tuple[str, ...] = ()
     output: str = ""
+    part: str = ""
 
     @property
     def id(self) -> str:
@@ -344,6 +359,7 @@ class Run:
         notes: what the run wants said beside its outcomes (a stale deviation, a
             backend that is not there).
         teeth: the planted errors that it was shown to catch, by implementation and dtype.
+        truncated: it was cut off: what it did not get to is not known, so it cannot pass.
     """
 
     outcomes: tuple[Record, ...]
@@ -351,6 +367,7 @@ class Run:
     strict: bool = False
     notes: tuple[str, ...] = ()
     teeth: tuple[Teeth, ...] = ()
+    truncated: bool = False
 
     @property
     def executed(self) -> tuple[Record, ...]:
@@ -364,8 +381,8 @@ class Run:
 
     @property
     def passed(self) -> bool:
-        """True only if something ran and no deciding outcome is bad."""
-        return bool(self.executed) and not self.failures
+        """True only if something ran, to its end, and no deciding outcome is bad."""
+        return not self.truncated and bool(self.executed) and not self.failures
 
     @property
     def teeth_shown(self) -> bool:
@@ -380,7 +397,7 @@ class Run:
 
     @property
     def exit_code(self) -> int:
-        """0 all passed, 1 something failed, 2 nothing ran."""
+        """0 all passed, 1 something failed or the run was cut off, 2 nothing ran."""
         if not self.executed:
             return 2
         return 0 if self.passed else 1
@@ -411,6 +428,8 @@ class Run:
         if len(tolerated) > known:
             parts.append(f"{len(tolerated) - known} advised")
         verdict = "passed" if self.passed else "NOT passed"
+        if self.truncated:
+            verdict += ", truncated"
         return f"{verdict}: " + (", ".join(parts) or "nothing ran")
 
     def write(self, path: str | PathLike[str]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
-from gradcheck_suite.outcome import Run, Verdict
+from gradcheck_suite.outcome import Record, Run, Verdict
 
 Array = Any
 Arrays = tuple[Array, ...]
@@ -402,6 +402,22 @@ class ReportFormat(Protocol):
     def write(self, run: Run, path: str | PathLike[str]) -> None: ...
 
 
+class GrowingReport(Protocol):
+    """A report that is being written while its run goes on."""
+
+    def add(self, record: Record) -> None: ...
+
+    def finish(self, run: Run) -> None: ...
+
+
+class GrowingFormat(ReportFormat, Protocol):
+    """A format that is written as outcomes finish: a run that is killed leaves what it found."""
+
+    def begin(
+        self, path: str | PathLike[str], provenance: Mapping[str, Any], strict: bool
+    ) -> GrowingReport: ...
+
+
 def machine_epsilon(dtype: str) -> float:
     """Spacing of the dtype at 1: 2u, where u is the unit roundoff."""
     return {"float64": 2.0**-52, "float32": 2.0**-23, "float16": 2.0**-10, "bfloat16": 2.0**-7}[
@@ -424,6 +440,8 @@ __all__ = [
     "CheckFunction",
     "Function",
     "Gradients",
+    "GrowingFormat",
+    "GrowingReport",
     "Pullback",
     "ReportFormat",
     "Subject",

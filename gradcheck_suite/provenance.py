@@ -4,13 +4,111 @@ from __future__ import annotations
 
 import os
 import platform
+import subprocess
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
-from typing import Any
+from pathlib import Path
+from typing import Any, TypedDict
 
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.outcome import Record
 
 _REPORTED = ("numpy", "torch", "jax", "jaxlib", "optax", "scipy", "array-api-compat", "pytest")
+_GIT_SECONDS = 10
+
+
+class SpecificationIdentity(TypedDict, total=False):
+    """Which questions there were: two reports with the same digest were asked the same.
+
+    Attributes:
+        digest: of every clause's id, level, sentence, check and cases.
+        clauses: how many clauses the specification has.
+        cases: how many cases they have.
+    """
+
+    digest: str
+    clauses: int
+    cases: int
+
+
+class GitState(TypedDict, total=False):
+    """The state of the project whose folder the run was started in.
+
+    Attributes:
+        commit: the full hash; empty before the first commit.
+        dirty: tracked files differ from that commit.
+    """
+
+    commit: str
+    dirty: bool
+
+
+class Part(TypedDict, total=False):
+    """One of the reports that were merged.
+
+    Attributes:
+        name: what ``part`` says in its records.
+        outcomes: how many it gave.
+        truncated: it had no footer.
+        provenance: its own header's.
+    """
+
+    name: str
+    outcomes: int
+    truncated: bool
+    provenance: Mapping[str, Any]
+
+
+class Provenance(TypedDict, total=False):
+    """What a report says of where it comes from. Whoever runs may add more under other names.
+
+    Attributes:
+        suite: version of gradcheck-suite.
+        specification: which questions there were.
+        python: version of Python.
+        platform: operating system, its version, the machine.
+        processor: model of the CPU.
+        processors: how many of them.
+        libraries: distribution → version, of those that matter here.
+        blas: library → the BLAS that it was built with.
+        devices: backend → the devices that were judged on.
+        flags: the words of the command line.
+        seed: seed of every case.
+        quick: only the most telling cases were asked.
+        strict: SHOULD clauses counted.
+        clauses: patterns of the clauses that were asked, where not all were.
+        exclude: patterns of clauses that were left out.
+        cases: patterns of the cases that were asked, where not all were.
+        runner: what ran it: ``gradcheck-suite`` or ``pytest``; empty for a call in Python.
+        git: state of the tested project; absent outside a repository.
+        started: when, ISO 8601, UTC.
+        seconds: how long it took.
+        parts: the reports that this one was merged from.
+    """
+
+    suite: str
+    specification: SpecificationIdentity
+    python: str
+    platform: str
+    processor: str
+    processors: int
+    libraries: Mapping[str, str]
+    blas: Mapping[str, str]
+    devices: Mapping[str, tuple[str, ...]]
+    flags: tuple[str, ...]
+    seed: int
+    quick: bool
+    strict: bool
+    clauses: tuple[str, ...]
+    exclude: tuple[str, ...]
+    cases: tuple[str, ...]
+    runner: str
+    git: GitState
+    started: str
+    seconds: float
+    parts: tuple[Part, ...]
 
 
 def version(distribution: str = "gradcheck-suite") -> str:
@@ -28,11 +126,80 @@ def collect(**settings: Any) -> dict[str, Any]:
         "suite": version(),
         "python": platform.python_version(),
         "platform": platform.platform(),
-        "processors": os.cpu_count(),
+        "processors": os.cpu_count() or 1,
         "libraries": {name: found for name, found in versions.items() if found != "unknown"},
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
         **settings,
     }
+
+
+def of_run(**settings: Any) -> dict[str, Any]:
+    """What ``collect`` says, and what takes longer: the processor, the BLAS, git."""
+    found = collect(processor=_processor(), blas=_blas(), **settings)
+    state = git_state(os.getcwd())
+    return {**found, "git": state} if state else found
+
+
+def devices(records: Iterable[Record]) -> dict[str, list[str]]:
+    """Backend → devices, of everything in which something was judged."""
+    found: dict[str, set[str]] = {}
+    for record in records:
+        found.setdefault(record.backend, set()).add(record.device)
+    return {backend: sorted(names) for backend, names in sorted(found.items())}
+
+
+@cache
+def git_state(folder: str) -> GitState | None:
+    """Commit of the repository around a folder; None outside of one, or without git.
+
+    Asked once in a process: the code under test is what was imported then.
+    """
+    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    if changes is None:
+        return None
+    return GitState(commit=head or "", dirty=bool(changes))
+
+
+def _git(folder: str, *arguments: str) -> str | None:
+    """What git prints; None where it fails or is not there."""
+    try:
+        done = subprocess.run(
+            ["git", "-C", folder, *arguments],
+            env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_GIT_SECONDS,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+@cache
+def _blas() -> dict[str, str]:
+    """NumPy's, from how it was built; NumPy is imported here at the latest."""
+    import numpy as np
+
+    built: Mapping[str, Any] = np.show_config(mode="dicts")
+    found = built.get("Build Dependencies", {}).get("blas", {})
+    words = " ".join(str(found[key]) for key in ("name", "version") if found.get(key))
+    return {"numpy": words} if words else {}
+
+
+@cache
+def _processor() -> str:
+    """The model of the CPU where Linux says it, else what Python knows."""
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        text = ""
+    models = (line.partition(":")[2] for line in text.splitlines() if "model name" in line)
+    return next(models, "").strip() or platform.processor() or platform.machine()
 
 
 def holds(condition: str) -> bool:

@@ -25,6 +25,7 @@ from gradcheck_suite.runner import (
 )
 from gradcheck_suite.shares import Shares
 from gradcheck_suite.specification.given_case import GivenCase
+from gradcheck_suite.specification.identity import identity
 from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.supervisor import Supervisor
 from gradcheck_suite.teeth import Teeth
@@ -236,6 +237,13 @@ def _collect(
     on_record: Callable[[Record], None] | None,
 ) -> Run:
     start = time.perf_counter()
+    begun = provenance.of_run(
+        specification=identity(),
+        seed=selection.seed,
+        quick=selection.quick,
+        strict=strict,
+        **_narrowing(selection),
+    )
     found: list[tuple[int, Record]] = []
     teeth: tuple[Teeth, ...] = ()
     stream = source.records(on_plan)
@@ -254,16 +262,21 @@ def _collect(
     name, deviations = source.known()
     return Run(
         outcomes,
-        provenance.collect(
-            seed=selection.seed,
-            quick=selection.quick,
-            strict=strict,
-            seconds=round(time.perf_counter() - start, 3),
-        ),
+        {
+            **begun,
+            "devices": provenance.devices(outcomes),
+            "seconds": round(time.perf_counter() - start, 3),
+        },
         strict=strict,
         notes=stale_deviations(name, deviations, outcomes),
         teeth=teeth,
     )
+
+
+def _narrowing(selection: Selection) -> dict[str, Any]:
+    """What was left out of the specification, on request."""
+    asked = {"clauses": selection.clauses, "exclude": selection.exclude, "cases": selection.cases}
+    return {name: patterns for name, patterns in asked.items() if patterns not in (("*",), ())}
 
 
 def _patterns(given: Patterns) -> tuple[str, ...]:

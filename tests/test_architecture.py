@@ -26,7 +26,7 @@ SOURCES = {
 # A room is a file beside gradcheck_suite/__init__.py, or a folder. The plugin is one room.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"case", "discovery", "errors", "implementation", "layout", "outcome", "protocols"})
-    | frozenset({"process_state", "provenance", "record_json", "story", "teeth"}),
+    | frozenset({"json_types", "process_state", "provenance", "record_json", "story", "teeth"}),
     frozenset({"display", "expectations", "numerics", "reports", "specification"}),
     frozenset({"backends", "checks", "implementations", "strategies", "subject"})
     | frozenset({"expectations_update"}),

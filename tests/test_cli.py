@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -277,6 +278,43 @@ def test_reports_are_written_in_the_format_of_their_suffix() -> None:
     text = Path("run.md").read_text(encoding="utf-8")
     assert text.startswith(f"# ❌ Conformance: {run}")
     assert text.count("  replay ") == len(run.failures)
+
+
+def test_two_runs_with_the_same_seed_leave_reports_that_differ_in_times_alone() -> None:
+    """With two workers too: outcomes finish in another order each time."""
+    write(FLIPPED)
+    reports = []
+    for _ in range(2):
+        invoke("run", "mine.py:loss", "--quick", "--jobs", "2", "--report", "run.json")
+        text = Path("run.json").read_text(encoding="utf-8")
+        header, *rest = [json.loads(line) for line in text.strip().split("\n")]
+        for name in ("started", "seconds"):
+            del header["provenance"][name]
+        for outcome in rest[:-1]:
+            del outcome["seconds"]
+        reports.append((header, rest))
+    assert len(reports[0][1]) > 50
+    assert reports[0] == reports[1]
+
+
+def test_the_header_says_where_a_report_comes_from() -> None:
+    subprocess.run(["git", "init", "--quiet", "."], check=True)
+    flags = ["run", write(), "--quick", "--seed", "5", "--report", "run.json"]
+    invoke(*flags)
+    with Path("run.json").open(encoding="utf-8") as report:
+        found = json.loads(report.readline())["provenance"]
+    assert found["flags"] == flags
+    assert found["seed"] == 5
+    assert found["specification"]["clauses"] == len(clauses())
+    assert found["git"] == {"commit": "", "dirty": False}
+    assert found["devices"] == {"numpy": ["cpu"]}
+    assert set(found) >= {"suite", "python", "platform", "processor", "libraries", "started"}
+
+
+def test_a_command_that_makes_no_sense_leaves_an_earlier_report_alone() -> None:
+    Path("run.json").write_text("kept", encoding="utf-8")
+    refused(invoke("run", "no-such-loss", "--report", "run.json"), "does not ship")
+    assert Path("run.json").read_text(encoding="utf-8") == "kept"
 
 
 def test_an_unknown_suffix_is_refused_before_the_work() -> None:

@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+from typing import Any
 
 import click
 
 from gradcheck_suite import provenance
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+class _Group(click.Group):
+    """A group that keeps the words of the command line, as a report shows them."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], *rest: Any, **extra: Any
+    ) -> click.Context:
+        words = tuple(args)  # reading them consumes them
+        context = super().make_context(info_name, args, *rest, **extra)
+        context.obj = words
+        return context
+
+
+@click.group(
+    cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
+)
 @click.version_option(provenance.version(), prog_name="gradcheck-suite")
 def cli() -> None:
     """Checks derivatives, and judges softmax cross-entropy losses clause by clause.

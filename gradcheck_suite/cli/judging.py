@@ -6,8 +6,6 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -15,13 +13,15 @@ import click
 from rich.console import Console
 from rich.text import Text
 
-from gradcheck_suite import addresses, backends, discovery, display
+from gradcheck_suite import addresses, backends, display, provenance
 from gradcheck_suite.cli.arguments import dialect_choices, not_installed, usage
 from gradcheck_suite.errors import UsageError
-from gradcheck_suite.outcome import Run
+from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.property_search import GeneratedCases
+from gradcheck_suite.reports.files import ReportFiles
 from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT
 from gradcheck_suite.specification.clause import clauses
+from gradcheck_suite.specification.identity import identity
 from gradcheck_suite.suite import DEFAULT_EXAMPLES, conformance
 
 #: Arguments of ``gs.conformance`` → the options of run and search that give them.
@@ -112,16 +112,16 @@ def run(
     Exit code 0: everything passed; 1: something failed; 2: nothing ran, or a usage error.
     """
     console = Console()
-    for path in reports:
-        usage(partial(_writable, path), OPTIONS)  # before the work, not after it
+    files = _files(reports, quick=quick, **options)
     if examples is not None:
         cases = (*(cases or ("*",)), _generated(examples))
     runs = []
     for target in usage(lambda: _targets(implementations, backend, quick)):
-        runs.append(_judge(console, target, fail_fast=fail_fast, cases=cases, **options))
+        found = _judge(console, target, files, fail_fast=fail_fast, cases=cases, **options)
+        runs.append(found)
         if fail_fast and not runs[-1].passed:
             break
-    _conclude(console, runs, reports, options["strict"])
+    _conclude(console, runs, files, options["strict"])
 
 
 @click.command(short_help="Judge one beyond the curated cases.")
@@ -150,13 +150,12 @@ def search(
     cases. Needs Hypothesis: pip install 'gradcheck-suite[hypothesis]'.
     """
     console = Console()
-    for path in reports:
-        usage(partial(_writable, path), OPTIONS)
     if fresh:
         options["seed"] = secrets.randbelow(2**31)
+    files = _files(reports, quick=False, **options)
     target = Target(implementation, backend, quick=False)
-    found = _judge(console, target, cases=(_generated(examples),), **options)
-    _conclude(console, [found], reports, options["strict"])
+    found = _judge(console, target, files, cases=(_generated(examples),), **options)
+    _conclude(console, [found], files, options["strict"])
 
 
 def _generated(examples: int) -> str:
@@ -182,16 +181,26 @@ def _targets(names: tuple[str, ...], backend: str, quick: bool) -> tuple[Target,
     return found
 
 
-def _writable(path: str) -> None:
-    discovery.report_format(path)
-    folder = Path(path).resolve().parent
-    if not folder.is_dir():
-        raise UsageError(f"--report: there is no folder {folder}; make it first")
+def _files(
+    reports: tuple[str, ...], *, seed: int, quick: bool, strict: bool, **_: Any
+) -> ReportFiles:
+    """The reports of this run, looked at before the work and not after it."""
+    begun = provenance.of_run(
+        specification=identity(),
+        flags=click.get_current_context().obj,
+        seed=seed,
+        quick=quick,
+        strict=strict,
+        runner="gradcheck-suite",
+    )
+    files: ReportFiles = usage(lambda: ReportFiles(reports, begun, strict=strict), OPTIONS)
+    return files
 
 
 def _judge(
     console: Console,
     target: Target,
+    files: ReportFiles,
     *,
     patterns: tuple[str, ...],
     dialect: tuple[str, ...],
@@ -200,6 +209,15 @@ def _judge(
 ) -> Run:
     title = target.name + (" (quick)" if target.quick else "")
     with display.meter(console, title) as meter:
+
+        def on_plan(total: int) -> None:
+            meter.plan(total)
+            files.begin()  # not before it is known that there is something to run
+
+        def on_record(record: Record) -> None:
+            meter.advance(record)
+            files.add(record)
+
         found: Run = usage(
             lambda: conformance(
                 target.name,
@@ -209,8 +227,8 @@ def _judge(
                 dialect=dialect_choices(dialect),
                 quick=target.quick,
                 isolate=True,
-                on_plan=meter.plan,
-                on_record=meter.advance,
+                on_plan=on_plan,
+                on_record=on_record,
                 **options,
             ),
             OPTIONS,
@@ -221,10 +239,13 @@ def _judge(
     return found
 
 
-def _conclude(console: Console, runs: list[Run], reports: tuple[str, ...], strict: bool) -> None:
+def _conclude(console: Console, runs: list[Run], files: ReportFiles, strict: bool) -> None:
+    outcomes = tuple(record for each in runs for record in each.outcomes)
+    seconds = sum(each.provenance.get("seconds", 0.0) for each in runs)
+    facts = {"devices": provenance.devices(outcomes), "seconds": round(seconds, 3)}
     whole = Run(
-        tuple(record for each in runs for record in each.outcomes),
-        runs[0].provenance,
+        outcomes,
+        {**runs[0].provenance, **files.provenance, **facts},
         strict=strict,
         notes=tuple(note for each in runs for note in each.notes),
         teeth=tuple(teeth for each in runs for teeth in each.teeth),
@@ -232,8 +253,8 @@ def _conclude(console: Console, runs: list[Run], reports: tuple[str, ...], stric
     if len(runs) > 1:
         console.print(display.overview(runs))
         console.print()
-    for path in reports:
-        whole.write(path)
+    usage(lambda: files.finish(whole), OPTIONS)
+    for path in files.paths:
         console.print(f"report written to {path}")
     console.print(Text(str(whole), style="bold green" if whole.passed else "bold red"))
     sys.exit(whole.exit_code)

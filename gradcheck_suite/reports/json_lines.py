@@ -1,19 +1,23 @@
-"""JSON Lines: a header, one line per outcome, a footer. A file without a footer is truncated."""
+"""JSON Lines: a header, one line per outcome, a footer. A file without a footer is truncated.
+
+The format has a version of its own (``docs/reports.md``): a newer minor version only adds, and is
+read; a newer major one is refused.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from os import PathLike
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from gradcheck_suite import record_json
-from gradcheck_suite.errors import UsageError
-from gradcheck_suite.outcome import Run
-
-FORMAT = "gradcheck-suite-report"
-VERSION = "0.1"
+from gradcheck_suite.json_types import value
+from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.reports.line_reading import Limits, read_report
+from gradcheck_suite.reports.line_types import FORMAT, VERSION, Footer
 
 
 class JsonLines:
@@ -24,59 +28,91 @@ class JsonLines:
 
     def write(self, run: Run, path: str | PathLike[str]) -> None:
         """Writes the run, line by line."""
-        with Path(path).open("w", encoding="utf-8") as file:
+        with _opened(path) as file:
             for line in self.lines(run):
-                file.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
+                _write(file, line)
+
+    def begin(
+        self, path: str | PathLike[str], provenance: Mapping[str, Any], strict: bool = False
+    ) -> OpenReport:
+        """Opens a report that is written as outcomes finish."""
+        return OpenReport(self, path, provenance, strict)
 
     def lines(self, run: Run) -> Iterator[dict[str, Any]]:
-        yield {
-            "kind": "header",
-            "format": FORMAT,
-            "version": VERSION,
-            "strict": run.strict,
-            "provenance": dict(run.provenance),
-        }
+        yield _header(run.provenance, run.strict)
         for record in run.outcomes:
-            yield {"kind": "outcome", **record_json.encode(record)}
-        yield {
-            "kind": "footer",
-            "passed": run.passed,
-            "counts": {status.value: count for status, count in run.counts().items()},
-            "declared": len(run.declared),
-            "notes": list(run.notes),
-            "teeth": [record_json.encode_teeth(teeth) for teeth in run.teeth],
-        }
+            yield _outcome(record)
+        yield {"kind": "footer", **value(Footer.of(run))}
 
-    def read(self, path: str | PathLike[str]) -> Run:
-        """The run that a file holds.
+    def read(self, path: str | PathLike[str], limits: Limits = Limits()) -> Run:
+        """The run that a file holds; ``truncated`` where it has no footer.
 
         Raises:
-            UsageError: it is no report, of another version, or truncated (no footer).
+            UsageError: it is no report, of another major version, or over the limits.
         """
-        lines = Path(path).read_text(encoding="utf-8").split("\n")
+        return read_report(path, limits).run
+
+
+class OpenReport:
+    """A report that grows while its run goes on: whatever ends the process, it can be read.
+
+    When the run is over, the file is written anew, in the run's own order and with what is
+    only known then: two runs that found the same leave the same file.
+    """
+
+    def __init__(
+        self,
+        report: JsonLines,
+        path: str | PathLike[str],
+        provenance: Mapping[str, Any],
+        strict: bool,
+    ) -> None:
+        self._report = report
+        self._path = Path(path).resolve()
+        with _opened(self._path) as file:
+            _write(file, _header(provenance, strict))
+
+    def add(self, record: Record) -> None:
+        """Writes one outcome, at once; nothing stays open in between."""
+        with _opened(self._path, "a") as file:
+            _write(file, _outcome(record))
+
+    def finish(self, run: Run) -> None:
+        """Writes the whole, beside the file and then in its place."""
+        if not self._path.is_file():  # /dev/stdout and the like cannot be replaced
+            self._report.write(run, self._path)
+            return
+        whole = self._path.with_name(f".{self._path.name}.part")
         try:
-            parsed = [json.loads(line) for line in lines if line]
-        except ValueError as error:
-            raise UsageError(f"report: {path} is no JSON Lines file: {error}") from error
-        header = parsed[0] if parsed and isinstance(parsed[0], dict) else {}
-        if header.get("format") != FORMAT:
-            raise UsageError(f"report: {path} is no {FORMAT}: its first line is no header")
-        if header["version"].partition(".")[0] != VERSION.partition(".")[0]:
-            raise UsageError(f"report: {path} has version {header['version']}, known is {VERSION}")
-        if parsed[-1].get("kind") != "footer":
-            raise UsageError(f"report: {path} is truncated: it has no footer")
-        outcomes = tuple(
-            record_json.decode({key: value for key, value in line.items() if key != "kind"})
-            for line in parsed[1:-1]
-        )
-        footer = parsed[-1]
-        return Run(
-            outcomes,
-            header["provenance"],
-            header["strict"],
-            tuple(footer["notes"]),
-            tuple(record_json.decode_teeth(teeth) for teeth in footer["teeth"]),
-        )
+            self._report.write(run, whole)
+            whole.replace(self._path)
+        except OSError:
+            with suppress(OSError):
+                whole.unlink()
+            raise
+
+
+def _header(provenance: Mapping[str, Any], strict: bool) -> dict[str, Any]:
+    return {
+        "kind": "header",
+        "format": FORMAT,
+        "version": VERSION,
+        "strict": strict,
+        "provenance": value(provenance),
+    }
+
+
+def _outcome(record: Record) -> dict[str, Any]:
+    return {"kind": "outcome", **record_json.encode(record)}
+
+
+def _opened(path: str | PathLike[str], mode: str = "w") -> IO[str]:
+    # A half of a surrogate pair is no UTF-8; JSON has an escape for it, and Python the same.
+    return Path(path).open(mode, encoding="utf-8", errors="backslashreplace", newline="\n")
+
+
+def _write(file: IO[str], line: dict[str, Any]) -> None:
+    file.write(json.dumps(line, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 REPORTS = (JsonLines(),)

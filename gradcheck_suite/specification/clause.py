@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import cache
-from typing import Literal
 
 from gradcheck_suite import discovery
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.outcome import Level
 from gradcheck_suite.specification.domain import Domain
 from gradcheck_suite.specification.recipe import Recipe
-
-Level = Literal["MUST", "SHOULD", "DECLARED"]
 
 
 @dataclass(frozen=True, slots=True)

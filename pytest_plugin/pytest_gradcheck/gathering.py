@@ -3,24 +3,56 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 import pytest
 
 from gradcheck_suite import provenance, record_json
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Errored, Record, Run
+from gradcheck_suite.reports.files import ReportFiles
 from pytest_gradcheck.options import OWN_ID, ROOT, Settings
 from pytest_gradcheck.questions import SoftmaxNLLCase
 
 
-def gather(encoded: Iterable[str], lost: Iterable[str], settings: Settings) -> Run:
+def report_files(config: pytest.Config, settings: Settings) -> ReportFiles:
+    """The reports that were asked for, open.
+
+    Raises:
+        pytest.UsageError: one cannot be written.
+    """
+    from gradcheck_suite.specification.identity import identity
+
+    begun = provenance.of_run(
+        specification=identity(),
+        flags=tuple(str(word) for word in config.invocation_params.args),
+        strict=settings.strict,
+        quick=settings.quick,
+        runner="pytest",
+    )
+    paths = [str(config.invocation_params.dir / path) for path in settings.reports]
+    try:
+        files = ReportFiles(paths, begun, strict=settings.strict)
+        files.begin()
+    except UsageError as error:
+        raise pytest.UsageError(f"--gradcheck-report: {error}") from None
+    return files
+
+
+def gather(
+    encoded: Iterable[str], lost: Iterable[str], settings: Settings, begun: Mapping[str, Any]
+) -> Run:
     """The outcomes of a session, sorted: the same for any number of workers and any order."""
     records = [record_json.decode(json.loads(text)) for text in encoded]
     records += [_crashed(node) for node in lost]
     records.sort(key=lambda r: (r.implementation, r.backend, r.device, r.clause, r.case, r.dtype))
-    found = provenance.collect(strict=settings.strict, quick=settings.quick, runner="pytest")
+    facts: dict[str, Any] = {"devices": provenance.devices(records)}
+    seeds = {record.seed for record in records}
+    if len(seeds) == 1:
+        facts["seed"] = seeds.pop()
     notes = tuple(f"a worker crashed while running {node}" for node in lost)
-    return Run(tuple(records), found, strict=settings.strict, notes=notes)
+    return Run(tuple(records), {**begun, **facts}, strict=settings.strict, notes=notes)
 
 
 def questions_of(items: Iterable[pytest.Item]) -> Iterator[Sequence[str]]:

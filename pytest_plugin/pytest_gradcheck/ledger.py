@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -12,6 +13,7 @@ from pytest_gradcheck.options import OWN_ID
 
 if TYPE_CHECKING:
     from gradcheck_suite.outcome import Run
+    from gradcheck_suite.reports.files import ReportFiles
     from pytest_gradcheck.options import Settings
 
 _CRASHED = "crashed while running"
@@ -30,7 +32,8 @@ class Ledger:
         self.config = config
         self.settings = settings
         self.problems: list[str] = []
-        self.written: list[str] = []
+        self.written: tuple[str, ...] = ()
+        self._files: ReportFiles | None = None
         self._encoded: list[str] = []
         self._uses: set[str] = set()
         self._lost: list[str] = []
@@ -49,16 +52,34 @@ class Ledger:
         A method: looking for hooks and fixtures, older pytest reads every property of a plugin.
         """
         if self._run is None:
+            from gradcheck_suite import provenance
             from pytest_gradcheck.gathering import gather
 
-            self._run = gather(self._encoded, self._lost, self.settings)
+            begun = self._files.provenance if self._files else provenance.collect()
+            self._run = gather(self._encoded, self._lost, self.settings, begun)
         return self._run
 
     # --- hooks -------------------------------------------------------------------------
 
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self) -> None:
+        """Opens the reports before the first test: a run that is killed leaves what it found."""
+        if hasattr(self.config, "workeroutput") or self.config.option.collectonly:
+            return
+        if self.settings.reports:
+            from pytest_gradcheck.gathering import report_files
+
+            self._files = report_files(self.config, self.settings)
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps what a report carries, and notes the question that a worker died of."""
-        self._encoded += getattr(report, "gradcheck_records", ())
+        records: Sequence[str] = getattr(report, "gradcheck_records", ())
+        self._encoded += records
+        if self._files is not None and records:
+            from gradcheck_suite import record_json
+
+            for text in records:
+                self._files.add(record_json.decode(json.loads(text)))
         self._uses.update(getattr(report, "gradcheck_uses", ()))
         crashed = report.when not in ("setup", "call", "teardown")
         if crashed and _CRASHED in str(report.longrepr) and OWN_ID.search(report.nodeid):
@@ -91,13 +112,13 @@ class Ledger:
         if not (self.used or self.settings.asked) or self.config.option.collectonly:
             return
         self.problems += self._unkept()
-        for path in self.settings.reports:
+        if self._files is not None:
             try:
-                self.run().write(self.config.invocation_params.dir / path)
-            except OSError as error:
-                self.problems.append(f"--gradcheck-report {path}: {error.strerror or error}")
+                self._files.finish(self.run())
+            except ValueError as error:
+                self.problems.append(f"--gradcheck-report: {error}")
             else:
-                self.written.append(path)
+                self.written = self.settings.reports
         if self.problems and session.exitstatus in (
             pytest.ExitCode.OK,
             pytest.ExitCode.NO_TESTS_COLLECTED,
@@ -145,15 +166,16 @@ def refuse_early(config: pytest.Config) -> None:
     """Reads what would otherwise be found unreadable after a long run.
 
     Raises:
-        pytest.UsageError: a report's suffix is not known, or the expectations are no such file.
+        pytest.UsageError: a report's suffix or folder is not known, or the expectations are no such
+            file.
     """
-    from gradcheck_suite import discovery
+    from gradcheck_suite.reports.files import writable
     from pytest_gradcheck.stash import SETTINGS
 
     settings = config.stash[SETTINGS]
     for path in settings.reports:
         try:
-            discovery.report_format(path)
+            writable(str(config.invocation_params.dir / path))
         except ValueError as error:
             raise pytest.UsageError(f"--gradcheck-report {path}: {error}") from None
     if settings.expectations:

@@ -105,7 +105,7 @@ def test_reports_of_an_unknown_kind_are_refused_before_anything_runs(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
-def test_a_report_that_cannot_be_written_is_an_error_and_no_traceback(
+def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     project: pytest.Pytester,
 ) -> None:
     result = project.runpytest(
@@ -113,9 +113,9 @@ def test_a_report_that_cannot_be_written_is_an_error_and_no_traceback(
         *("--gradcheck-report", "no/such/folder/report.json"),
     )
 
-    result.stdout.fnmatch_lines(["ERROR --gradcheck-report *No such file or directory"])
-    assert "Traceback" not in result.stdout.str()
-    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stderr.fnmatch_lines(["ERROR: --gradcheck-report *there is no folder *such/folder*"])
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
 def test_junit_reports_hold_the_stories_and_no_records(project: pytest.Pytester) -> None:
