@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from gradcheck_suite.outcome import Errored, Record, Run
-from gradcheck_suite.reports.evidence import SOMETHING_RAN, facts, provenance, visible
+from gradcheck_suite.reports.evidence import facts, lacking, provenance, visible
 from gradcheck_suite.story import tell
+from gradcheck_suite.teeth import summary
 
 SPEC_VERSION = "1.0.0"
 #: Its five statuses by what an outcome counts as; ``rawStatus`` keeps our own word.
@@ -52,11 +53,11 @@ class CTRF:
 
 def _document(run: Run) -> dict[str, Any]:
     counts = Counter(STATUSES[record.account(strict=run.strict)] for record in run.outcomes)
-    counts["failed"] += not run.executed
+    counts["failed"] += bool(lacking(run))
     where = provenance(run)
     start = _milliseconds(where.get("started", ""))
     duration = round(1000 * sum(record.seconds for record in run.outcomes))
-    summary = {
+    totals = {
         "tests": counts.total(),
         **{
             status: counts[status] for status in ("passed", "failed", "skipped", "pending", "other")
@@ -71,13 +72,18 @@ def _document(run: Run) -> dict[str, Any]:
         "generatedBy": "gradcheck-suite",
         "results": {
             "tool": {"name": "gradcheck-suite", "version": where.get("suite", "unknown")},
-            "summary": summary,
+            "summary": totals,
             "environment": {
                 "reportName": "softmax-NLL conformance",
                 "healthy": run.passed,
                 "extra": where,
             },
-            "extra": {"verdict": str(run), "strict": run.strict, "notes": list(run.notes)},
+            "extra": {
+                "verdict": str(run),
+                "strict": run.strict,
+                "notes": list(run.notes),
+                "teeth": summary(run.teeth),
+            },
             "tests": [],
         },
     }
@@ -87,8 +93,8 @@ def _tests(run: Run) -> Iterator[dict[str, Any]]:
     versions = run.provenance.get("libraries", {})
     for record in run.outcomes:
         yield _test(record, record.account(strict=run.strict), versions)
-    if not run.executed:  # no test at all would be taken for a success
-        yield {"name": SOMETHING_RAN, "status": "failed", "duration": 0, "message": str(run)}
+    if lacking(run):
+        yield {"name": lacking(run), "status": "failed", "duration": 0, "message": str(run)}
 
 
 def _test(record: Record, account: str, versions: Any) -> dict[str, Any]:

@@ -9,9 +9,6 @@ from typing import Any
 
 from gradcheck_suite.outcome import Record, Run
 
-#: Formats that have no line for a run hold this one where nothing was judged: it is no success.
-SOMETHING_RAN = "something was judged"
-
 # Control characters, what turns the direction of text around, halves of characters, and
 # what XML does not know.
 _UNSHOWABLE = re.compile(
@@ -61,6 +58,15 @@ def facts(record: Record) -> dict[str, str]:
     if record.dialect:
         found["dialect"] = ", ".join(f"{name}={value}" for name, value in record.dialect.items())
     return {name: visible(value) for name, value in found.items()}
+
+
+def lacking(run: Run) -> str:
+    """What a run lacks that no outcome of it speaks of; empty where it lacks nothing.
+
+    Formats that know tests alone hold one more for it: a file without a failure is taken for
+    a success.
+    """
+    return "" if run.executed else "something was judged"
 
 
 def provenance(run: Run) -> dict[str, str]:

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from gradcheck_suite.outcome import Record, Run
-from gradcheck_suite.reports.evidence import one_line, visible
+from gradcheck_suite.reports.evidence import lacking, one_line, visible
 from gradcheck_suite.story import most_telling, tell
 
 AT_MOST = 9  # and a tenth that counts the others
@@ -40,7 +40,7 @@ def commands(run: Run) -> Iterator[str]:
     for record in failures[:AT_MOST]:
         _, _, story = tell(record, width=100, versions=versions).partition("\n")
         yield _command(_title(record), story, _file(record))
-    if not run.executed:
+    if lacking(run):
         yield _command("gradcheck-suite", "\n".join((str(run), *run.notes)))
     elif len(failures) > AT_MOST:
         more = f"and {len(failures) - AT_MOST} more"

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from gradcheck_suite.outcome import Errored, Record, Run
 from gradcheck_suite.reports.evidence import (
-    SOMETHING_RAN,
     facts,
+    lacking,
     one_line,
     provenance,
     visible,
 )
 from gradcheck_suite.story import tell
+from gradcheck_suite.teeth import Teeth, summary
 
 if TYPE_CHECKING:
     from junitparser import TestCase, TestSuite
@@ -57,16 +58,22 @@ def _suites(run: Run) -> list[TestSuite]:
         places.setdefault(place, []).append(record)
     where = provenance(run) | {f"note {number}": note for number, note in enumerate(run.notes, 1)}
     versions = run.provenance.get("libraries", {})
+    teeth: dict[tuple[str, ...], list[Teeth]] = {}
+    for each in run.teeth:
+        teeth.setdefault(tuple(getattr(each, name) for name in _OF_THE_SUITE), []).append(each)
     suites = []
     for place, records in places.items():
         suite = TestSuite(visible(f"{place[0]} [{', '.join(place[1:])}]"))
         if "started" in where:
             suite.timestamp = where["started"]
-        for name, value in (dict(zip(_OF_THE_SUITE, place, strict=True)) | where).items():
+        about = dict(zip(_OF_THE_SUITE, place, strict=True))
+        if place in teeth:
+            about["teeth"] = summary(teeth[place])
+        for name, value in (about | where).items():
             suite.add_property(name, visible(value))
         suite.extend(_case(record, run.strict, versions) for record in records)
         suites.append(suite)
-    return suites if run.executed else [*suites, _nothing(run)]
+    return [*suites, _unfinished(run)] if lacking(run) else suites
 
 
 def _case(record: Record, strict: bool, versions: Any) -> TestCase:
@@ -100,13 +107,13 @@ def _case(record: Record, strict: bool, versions: Any) -> TestCase:
     return case
 
 
-def _nothing(run: Run) -> TestSuite:
-    """A run that judged nothing is an error: an empty file would be taken for a success."""
+def _unfinished(run: Run) -> TestSuite:
+    """What is wrong with the run itself, as an error."""
     from junitparser import Error, TestCase, TestSuite
 
     suite = TestSuite("gradcheck-suite")
-    case = TestCase(SOMETHING_RAN, "gradcheck-suite.conformance", 0.0)
-    error = Error(str(run), "nothing ran")
+    case = TestCase(lacking(run), "gradcheck-suite.conformance", 0.0)
+    error = Error(str(run), "unfinished")
     error.text = visible("\n".join((str(run), *run.notes)))
     case.append(error)
     suite.append(case)

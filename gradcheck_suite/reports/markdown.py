@@ -39,7 +39,7 @@ class Markdown:
         before += _cut([f"> {prose(note)}\n" for note in run.notes])
         before += _table(run, "implementation", _place, lambda record: code(_place(record)))
         after = [
-            *_folded(f"Teeth: {escape(summary(run.teeth))}", _teeth(run)),
+            *_folded(f"Teeth: {escape(one_line(summary(run.teeth), 200))}", _teeth(run)),
             *_folded("By clause family", _families(run)),
             *_folded("Known deviations", _listed(run, "known", lambda record: record.deviation)),
             *_folded("Advice", _listed(run, "advice", lambda record: record.reason)),
