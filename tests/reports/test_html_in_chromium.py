@@ -295,6 +295,7 @@ def test_a_failure_has_its_plots(opened: Open, scheme: str) -> None:
 
 def test_a_point_of_the_margins_leads_to_its_outcome(opened: Open) -> None:
     page = opened(run_of(record(FAILED), *RUNS["passed"].outcomes[1:]))
+    page.locator("#margin-plot").scroll_into_view_if_needed()
     strip = page.locator("#margin-plot .u-over")
     strip.scroll_into_view_if_needed()
     box = strip.bounding_box()
