@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gradcheck_suite.outcome import Failed, Record, Run, Status
+from gradcheck_suite.outcome import Failed, Record, Run
 from gradcheck_suite.reports.evidence import visible
 from gradcheck_suite.story import facts
 
-#: What an outcome counts as, the worst first. The last two of the bad ones do not decide.
+#: ``outcome.ACCOUNTS``, the worst first.
 KINDS = (
     "errored",
     "failed",
@@ -39,14 +39,6 @@ _THEIRS = frozenset({"trace", "printed", "warned", "snippet"})
 _ID = "\x00"
 
 
-def kind(record: Record, *, strict: bool) -> str:
-    """What an outcome counts as on the page, one of ``KINDS``."""
-    good = record.status in (Status.PASSED, Status.SKIPPED)
-    if good or record.decides(strict=strict):
-        return record.standing
-    return "known" if record.deviation else "advice"
-
-
 def encoded(run: Run) -> dict[str, Any]:
     """The run's outcomes as JSON-able columns.
 
@@ -60,7 +52,7 @@ def encoded(run: Run) -> dict[str, Any]:
     for record in run.outcomes:
         for name in COLUMNS:
             columns[name].append(strings.number(_name(getattr(record, name))))
-        columns["kind"].append(strings.number(kind(record, strict=run.strict)))
+        columns["kind"].append(strings.number(record.account(strict=run.strict)))
         stories.append([strings.number(each) for each in _story(record, shortened)])
         replays.append(strings.number(_replay(record)))
         margin = None if record.inequality is None else _short(record.inequality.margin)

@@ -10,8 +10,9 @@ from urllib.parse import quote
 
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.reports.evidence import provenance, visible
-from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, cut, kind
+from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, cut
 from gradcheck_suite.story import tell
+from gradcheck_suite.teeth import Planted, Teeth, summary
 
 #: Each with a sign, so that no colour has to be told from another.
 SIGNS = {
@@ -50,7 +51,7 @@ class Cell:
 
 def overview(run: Run) -> dict[str, Any]:
     """The names that the template uses."""
-    kinds = [kind(record, strict=run.strict) for record in run.outcomes]
+    kinds = [record.account(strict=run.strict) for record in run.outcomes]
     counts = Counter(kinds)
     return {
         "run": run,
@@ -63,6 +64,7 @@ def overview(run: Run) -> dict[str, Any]:
         "grid": _grid(run, kinds),
         "numbers": _numbers(run),
         "dialects": _dialects(run),
+        "teeth": _teeth(run),
         "limitations": _grouped(run, lambda record: record.declared),
         "deviations": _grouped(run, lambda record: record.deviation),
         "provenance": provenance(run),
@@ -75,6 +77,8 @@ def _verdict(run: Run) -> tuple[str, str]:
     """Tone and words."""
     if not run.executed:
         return "errored", "Nothing was judged"
+    if run.truncated and not run.failures:
+        return "inconclusive", "Cut off"
     return ("passed", "Passed") if run.passed else ("failed", "Not passed")
 
 
@@ -138,13 +142,30 @@ def _word(each: str, number: int) -> str:
     return WORDS.get(each, each) + "s" * (each == "known" and number != 1)
 
 
-def _dialects(run: Run) -> list[tuple[str, str]]:
-    found = {
-        (record.implementation, f"{name} = {value}"): None
-        for record in run.outcomes
-        for name, value in record.dialect.items()
-    }
-    return list(found)
+def _dialects(run: Run) -> list[tuple[str, list[str]]]:
+    """(implementation, its choices)."""
+    found: dict[str, dict[str, None]] = {}
+    for record in run.outcomes:
+        for name, value in record.dialect.items():
+            found.setdefault(record.implementation, {})[f"{name} = {value}"] = None
+    return [(name, list(choices)) for name, choices in found.items()]
+
+
+def _teeth(run: Run) -> list[tuple[str, str, bool, list[tuple[str, str, Planted]]]]:
+    """(implementation, summary, whether shown, (dtype, size, planted error))."""
+    places: dict[str, list[Teeth]] = {}
+    for teeth in run.teeth:
+        name = " · ".join((teeth.implementation, teeth.backend, teeth.device))
+        places.setdefault(name, []).append(teeth)
+    return [
+        (
+            name,
+            summary(several),
+            all(teeth.shown for teeth in several),
+            [(t.dtype, f"{each.size:.1g}", each) for t in several for each in t.planted],
+        )
+        for name, several in places.items()
+    ]
 
 
 def _grouped(run: Run, said: Callable[[Record], str]) -> list[tuple[str, str, str, int]]:

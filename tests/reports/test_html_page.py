@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 import json
+import math
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,9 +15,11 @@ from typing import Any
 import pytest
 from runs import BROKEN, FAILED, HOSTILE, RUNS, many, record, run_of
 
-from gradcheck_suite.outcome import Errored, ErrorMap, Failed, StepCurve
-from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, encoded, kind
+from gradcheck_suite.outcome import ACCOUNTS, Errored, ErrorMap, Failed, StepCurve
+from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, encoded
+from gradcheck_suite.reports.html_overview import SIGNS
 from gradcheck_suite.reports.html_page import HtmlPage, json_in_html
+from gradcheck_suite.teeth import Planted, Teeth
 
 CURVE = StepCurve("row 0, class 1", (0.25, 0.5), (0.1, 0.1), (1e-9, 1e-8), 0.5, 1e-9, 1e-10, 4)
 
@@ -97,11 +100,32 @@ def test_what_is_declared_and_noted_is_in_the_page() -> None:
         assert part in page
 
 
+def test_a_run_that_was_cut_off_says_so_and_has_not_passed() -> None:
+    page = HtmlPage().text(replace(RUNS["passed"], truncated=True))
+    assert "</span>Cut off</h1>" in page
+    assert "The run was cut off before its end" in page
+    assert "</span>Not passed</h1>" in HtmlPage().text(replace(RUNS["failed"], truncated=True))
+
+
+def test_the_planted_errors_are_listed_with_the_clauses_that_convict_them() -> None:
+    planted = (Planted("gradient negated", 2.0, "gradient.sign"), Planted("value NaN", math.inf))
+    teeth = Teeth("homework:loss", "numpy", "cpu", "float64", planted)
+    page = HtmlPage().text(replace(RUNS["passed"], teeth=(teeth,)))
+    for part in ("1 of 2 planted errors caught", "<td>gradient negated</td>", "gradient.sign"):
+        assert part in page
+    assert "✗ none" in page
+
+
+def test_every_account_has_its_place_on_the_page() -> None:
+    assert sorted(KINDS) == sorted(ACCOUNTS)
+    assert SIGNS.keys() == set(KINDS)
+
+
 @pytest.mark.parametrize("name", RUNS)
 def test_deciding_kinds_are_those_that_decide(name: str) -> None:
     run = RUNS[name]
     for each in run.outcomes:
-        found = kind(each, strict=run.strict)
+        found = each.account(strict=run.strict)
         assert found in KINDS
         assert (found in DECIDING) == each.decides(strict=run.strict)
 

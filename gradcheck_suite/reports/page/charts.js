@@ -2,6 +2,7 @@
 // Plots: uPlot on a canvas, in the page's own colours, which change with the scheme.
 
 const charts = new Set();
+const chartFont = "11px system-ui, sans-serif";
 
 function colour(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
@@ -46,7 +47,7 @@ function logAxis(room, extra = {}) {
     stroke: () => colour("--quiet"),
     grid: { stroke: () => colour("--line"), width: 1 },
     ticks: { show: false },
-    font: "11px system-ui, sans-serif",
+    font: chartFont,
     splits: (u, axis, low, high) => decades(u, axis, low, high, room),
     filter: (u, splits) => splits,
     values: (u, splits) => splits.map(powerOfTen),
@@ -139,13 +140,13 @@ function stepCurve(curve) {
     chart(
       box,
       {
-        height: 230,
+        height: 244,
         padding: [8, 8, 0, 0],
         scales: {
           x: { time: false, distr: 3, log: 10, range: () => [steps[0] / 1.5, steps[steps.length - 1] * 1.5] },
           y: { distr: 3, log: 10, range: () => [low, high] },
         },
-        axes: [logAxis(46, { size: 28 }), logAxis(24, { size: 48 })],
+        axes: [logAxis(46, { size: 26, label: "step h", labelSize: 18, labelFont: chartFont }), logAxis(24, { size: 48 })],
         series: [{}, series("--got", { dash: [6, 3] }), series("--specified")],
         hooks: { drawAxes: [guides] },
       },

@@ -54,7 +54,7 @@ function drawMargins(box, rows, clauses) {
     box,
     {
       height: clauses.length * rowHeight + 24,
-      padding: [0, 8, 0, 8],
+      padding: [0, 22, 0, 22],
       scales: {
         x: { time: false, distr: 3, log: 10, range: () => [lowest / 1.6, highest * 1.6] },
         y: { range: () => [-0.5, clauses.length - 0.5], dir: -1 },

@@ -108,6 +108,13 @@ function remember(row, open) {
   history.replaceState(null, "", addressOf({ ...current, outcome: open ? name : "" }));
 }
 
+/** To the outcome that the address names, or to those that it filters. */
+function goToChosen() {
+  show({ focus: true });
+  const filtered = location.hash.includes("=");
+  if (filtered && opened < 0) document.getElementById("outcomes").scrollIntoView();
+}
+
 function openFirst() {
   if (!decidingKinds.length || location.hash.length > 1) return;
   const line = list.querySelector("details");
@@ -121,8 +128,7 @@ document.documentElement.classList.remove("no-script");
 buildFilters();
 window.addEventListener("hashchange", () => {
   if (location.hash.length > 1 && !location.hash.includes("=")) return; // a place on the page
-  show({ focus: true });
-  if (opened < 0) document.getElementById("outcomes").scrollIntoView();
+  goToChosen();
 });
-show({ focus: true });
+goToChosen();
 openFirst();

@@ -30,7 +30,7 @@ function story(row) {
   const told = data.story[row];
   for (let at = 0; at < told.length; at += 2) {
     const [label, text] = [data.strings[told[at]], data.strings[told[at + 1]]];
-    list.append(element("dt", {}, label), element("dd", { class: figures.has(label) ? "mono" : "" }, text));
+    list.append(element("dt", {}, label), element("dd", { class: figures.has(label) ? "mono" : "" }, ...unbroken(text)));
   }
   const command = data.strings[data.replay[row]].replaceAll("\u0000", idOf(row));
   if (command) {
@@ -54,6 +54,11 @@ function story(row) {
     ),
   );
   return body;
+}
+
+/** A number such as 6.1e-17 is not to be broken at its hyphen. */
+function unbroken(text) {
+  return text.split(/(\d[\d.]*e[-+]\d+)/).map((part, at) => (at % 2 ? element("span", { class: "whole" }, part) : part));
 }
 
 function copied(command) {
