@@ -40,6 +40,7 @@ class Badge:
         accounts = Counter(record.account(strict=run.strict) for record in run.outcomes)
         bad = {name: accounts[name] for name in ("failed", "errored", "inconclusive")}
         said = [f"{number} {name}" for name, number in bad.items() if number]
+        said += ["truncated"] * run.truncated
         if said:
             unseen = not (bad["failed"] or bad["errored"])
             return cls(label, ", ".join(said), "orange" if unseen else "red")

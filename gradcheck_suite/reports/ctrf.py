@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import uuid
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from gradcheck_suite.outcome import Errored, Record, Run
-from gradcheck_suite.reports.evidence import facts, lacking, provenance, visible
+from gradcheck_suite.reports.evidence import facts, lacking, provenance, versions, visible
 from gradcheck_suite.story import tell
 from gradcheck_suite.teeth import summary
 
@@ -90,22 +90,24 @@ def _document(run: Run) -> dict[str, Any]:
 
 
 def _tests(run: Run) -> Iterator[dict[str, Any]]:
-    versions = run.provenance.get("libraries", {})
+    versions_of = versions(run)
     for record in run.outcomes:
-        yield _test(record, record.account(strict=run.strict), versions)
+        yield _test(record, record.account(strict=run.strict), versions_of(record))
     if lacking(run):
         yield {"name": lacking(run), "status": "failed", "duration": 0, "message": str(run)}
 
 
-def _test(record: Record, account: str, versions: Any) -> dict[str, Any]:
-    place = (record.implementation, f"{record.backend} {record.device}", record.family)
+def _test(record: Record, account: str, libraries: Mapping[str, str]) -> dict[str, Any]:
+    suite = [record.implementation, f"{record.backend} {record.device}", record.family]
+    if record.part:
+        suite.insert(0, record.part)
     test: dict[str, Any] = {
-        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, ascii((*place, record.id)))),
+        "id": str(uuid.uuid5(uuid.NAMESPACE_URL, ascii((*suite, record.id)))),
         "name": visible(record.id),
         "status": STATUSES[account],
         "rawStatus": account,
         "duration": round(1000 * record.seconds),
-        "suite": [visible(each) for each in place],
+        "suite": [visible(each) for each in suite],
         "tags": [record.level, record.family],
         "labels": facts(record),
     }
@@ -113,7 +115,7 @@ def _test(record: Record, account: str, versions: Any) -> dict[str, Any]:
     if account != "passed" and reason:
         test["message"] = visible(reason)
     if account not in ("passed", "skipped", "declared"):
-        test["trace"] = visible(tell(record, width=100, versions=versions))
+        test["trace"] = visible(tell(record, width=100, versions=libraries))
     if isinstance(record.verdict, Errored) and record.verdict.traceback:
         test["extra"] = {"traceback": visible(record.verdict.traceback)}
     if record.snippet:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gradcheck_suite.outcome import Record, Run
@@ -28,6 +28,12 @@ def one_line(text: str, at_most: int) -> str:
     return line if len(line) <= at_most else line[: at_most - 1] + "…"
 
 
+def place(record: Record) -> str:
+    """Where an outcome was found: ``my.loss [torch, cuda:0]``, and in which of merged reports."""
+    where = f"{record.implementation} [{record.backend}, {record.device}]"
+    return f"{where} in {record.part}" if record.part else where
+
+
 def facts(record: Record) -> dict[str, str]:
     """The facts of an outcome by name. Those of pytest's JUnit file and of ours are the same.
 
@@ -45,6 +51,8 @@ def facts(record: Record) -> dict[str, str]:
         "seed": str(record.seed),
         "status": record.status.value,
     }
+    if record.part:
+        found["part"] = record.part
     if record.inequality is not None:
         found["error"] = f"{record.inequality.error:.6g}"
         found["bound"] = f"{record.inequality.tolerance:.6g}"
@@ -66,18 +74,38 @@ def lacking(run: Run) -> str:
     Formats that know tests alone hold one more for it: a file without a failure is taken for
     a success.
     """
-    return "" if run.executed else "something was judged"
+    if not run.executed:
+        return "something was judged"
+    return "the run came to its end" if run.truncated else ""
 
 
-def provenance(run: Run) -> dict[str, str]:
-    """Where a run happened, as text: ``libraries.numpy`` → ``2.4.6``."""
-    return dict(_flat(run.provenance, ""))
+def provenance(run: Run, part: str = "") -> dict[str, str]:
+    """Where a run, or a part of it, happened, as text: ``libraries.numpy`` → ``2.4.6``."""
+    return dict(_flat(_headers(run).get(part, run.provenance), ""))
+
+
+def versions(run: Run) -> Callable[[Record], Mapping[str, str]]:
+    """For each outcome the versions of the libraries that it was found with."""
+    found = {part: header.get("libraries") for part, header in _headers(run).items()}
+    libraries = {part: each for part, each in found.items() if isinstance(each, Mapping)}
+    return lambda record: libraries.get(record.part) or libraries.get("", {})
+
+
+def _headers(run: Run) -> dict[str, Mapping[str, Any]]:
+    """What each of the merged reports says of itself, by its name; the run itself has none."""
+    parts = run.provenance.get("parts", ())
+    return {each.get("name", ""): each.get("provenance", {}) for each in parts} | {
+        "": run.provenance
+    }
 
 
 def _flat(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, str]]:
     for name, value in values.items():
         if isinstance(value, Mapping):
             yield from _flat(value, f"{prefix}{name}.")
+        elif name == "parts" and not prefix:
+            for part in value:
+                yield from _flat(part.get("provenance", {}), f"{part.get('name', name)}: ")
         else:
             text = value if isinstance(value, str) else json.dumps(value, default=str)
             yield visible(f"{prefix}{name}"), visible(text)

@@ -12,7 +12,7 @@ from os import PathLike
 from pathlib import Path
 
 from gradcheck_suite.outcome import Record, Run
-from gradcheck_suite.reports.evidence import lacking, one_line, visible
+from gradcheck_suite.reports.evidence import lacking, one_line, place, versions, visible
 from gradcheck_suite.story import most_telling, tell
 
 AT_MOST = 9  # and a tenth that counts the others
@@ -36,9 +36,9 @@ class GitHubAnnotations:
 def commands(run: Run) -> Iterator[str]:
     """At most ten lines: a failure each, one per clause first, then how many more there are."""
     failures = most_telling(run.failures)
-    versions = run.provenance.get("libraries", {})
+    versions_of = versions(run)
     for record in failures[:AT_MOST]:
-        _, _, story = tell(record, width=100, versions=versions).partition("\n")
+        _, _, story = tell(record, width=100, versions=versions_of(record)).partition("\n")
         yield _command(_title(record), story, _file(record))
     if lacking(run):
         yield _command("gradcheck-suite", "\n".join((str(run), *run.notes)))
@@ -48,8 +48,7 @@ def commands(run: Run) -> Iterator[str]:
 
 
 def _title(record: Record) -> str:
-    place = f"[{record.backend}, {record.device}, {record.dtype}]"
-    return f"{record.status.upper()} {record.clause} {record.implementation} {place}"
+    return f"{record.status.upper()} {record.clause} {place(record)} {record.dtype}"
 
 
 def _file(record: Record) -> str:

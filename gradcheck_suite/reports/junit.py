@@ -6,15 +6,18 @@ as output, and what is declared in place of being judged. None of them counts as
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from os import PathLike, fspath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from gradcheck_suite.outcome import Errored, Record, Run
 from gradcheck_suite.reports.evidence import (
     facts,
     lacking,
     one_line,
+    place,
     provenance,
+    versions,
     visible,
 )
 from gradcheck_suite.story import tell
@@ -24,7 +27,7 @@ if TYPE_CHECKING:
     from junitparser import TestCase, TestSuite
 
 _MESSAGE_AT_MOST = 500  # characters of the attribute that lists show; the story is whole
-_OF_THE_SUITE = ("implementation", "backend", "device", "dtype")
+_OF_THE_SUITE = ("implementation", "backend", "device", "dtype", "part")
 
 
 class JUnit:
@@ -54,41 +57,46 @@ def _suites(run: Run) -> list[TestSuite]:
 
     places: dict[tuple[str, ...], list[Record]] = {}
     for record in run.outcomes:
-        place = tuple(getattr(record, name) for name in _OF_THE_SUITE)
-        places.setdefault(place, []).append(record)
-    where = provenance(run) | {f"note {number}": note for number, note in enumerate(run.notes, 1)}
-    versions = run.provenance.get("libraries", {})
-    teeth: dict[tuple[str, ...], list[Teeth]] = {}
-    for each in run.teeth:
-        teeth.setdefault(tuple(getattr(each, name) for name in _OF_THE_SUITE), []).append(each)
+        key = tuple(getattr(record, name) for name in _OF_THE_SUITE)
+        places.setdefault(key, []).append(record)
+    notes = {f"note {number}": note for number, note in enumerate(run.notes, 1)}
+    where = {part: provenance(run, part) | notes for *_, part in places}
+    versions_of = versions(run)
     suites = []
-    for place, records in places.items():
-        suite = TestSuite(visible(f"{place[0]} [{', '.join(place[1:])}]"))
-        if "started" in where:
-            suite.timestamp = where["started"]
-        about = dict(zip(_OF_THE_SUITE, place, strict=True))
-        if place in teeth:
-            about["teeth"] = summary(teeth[place])
-        for name, value in (about | where).items():
-            suite.add_property(name, visible(value))
-        suite.extend(_case(record, run.strict, versions) for record in records)
+    for key, records in places.items():
+        about = dict(zip(_OF_THE_SUITE, key, strict=True))
+        suite = TestSuite(visible(f"{place(records[0])} {about['dtype']}"))
+        said = where[about["part"]]
+        if "started" in said:
+            suite.timestamp = said["started"]
+        teeth = [each for each in run.teeth if _of(each) == key[:-1]]
+        if teeth:
+            about["teeth"] = summary(teeth)
+        for name, value in (about | said).items():
+            if value:
+                suite.add_property(name, visible(value))
+        suite.extend(_case(record, run.strict, versions_of(record)) for record in records)
         suites.append(suite)
     return [*suites, _unfinished(run)] if lacking(run) else suites
 
 
-def _case(record: Record, strict: bool, versions: Any) -> TestCase:
+def _of(teeth: Teeth) -> tuple[str, ...]:
+    return teeth.implementation, teeth.backend, teeth.device, teeth.dtype
+
+
+def _case(record: Record, strict: bool, libraries: Mapping[str, str]) -> TestCase:
     """Jenkins groups by what is before the last dot of ``classname``, GitLab shows it whole."""
     from junitparser import Error, Failure, Properties, Property, Skipped, TestCase
 
-    place = f"{record.implementation} [{record.backend} {record.device}].{record.family}"
-    case = TestCase(visible(record.id), visible(place), round(record.seconds, 4))
+    group = f"{place(record)}.{record.family}"
+    case = TestCase(visible(record.id), visible(group), round(record.seconds, 4))
     properties = Properties()
     for name, value in facts(record).items():
         if name not in _OF_THE_SUITE:
             properties.add_property(Property(name, value))
     case.append(properties)
     account, output = record.account(strict=strict), record.output
-    story = tell(record, width=100, versions=versions) if account not in _QUIET else ""
+    story = tell(record, width=100, versions=libraries) if account not in _QUIET else ""
     reason = one_line(record.reason or account, _MESSAGE_AT_MOST)
     if account in ("failed", "inconclusive", "errored"):
         kind = Error if isinstance(record.verdict, Errored) else Failure

@@ -13,7 +13,7 @@ from os import PathLike
 from pathlib import Path
 
 from gradcheck_suite.outcome import ACCOUNTS, Record, Run, Status
-from gradcheck_suite.reports.evidence import one_line, provenance, visible
+from gradcheck_suite.reports.evidence import one_line, place, provenance, versions, visible
 from gradcheck_suite.reports.markdown_text import code, fenced, prose
 from gradcheck_suite.story import most_telling, tell
 from gradcheck_suite.teeth import Teeth, summary
@@ -37,7 +37,7 @@ class Markdown:
         """The whole document."""
         before = [f"# {'✅' if run.passed else '❌'} Conformance: {run}", ""]
         before += _cut([f"> {prose(note)}\n" for note in run.notes])
-        before += _table(run, "implementation", _place, lambda record: code(_place(record)))
+        before += _table(run, "implementation", place, lambda record: code(place(record)))
         after = [
             *_folded(f"Teeth: {escape(one_line(summary(run.teeth), 200))}", _teeth(run)),
             *_folded("By clause family", _families(run)),
@@ -58,13 +58,13 @@ def _stories(run: Run, budget: int) -> list[str]:
     if not failures:
         return []
     lines = ["## What stands in the way", ""]
-    versions = run.provenance.get("libraries", {})
+    versions_of = versions(run)
     budget -= _bytes(lines) + 100  # the line that counts the others
     for number, record in enumerate(failures):
-        text = tell(record, width=100, versions=versions)
+        text = tell(record, width=100, versions=versions_of(record))
         if len(text) > _STORY_AT_MOST:
             text = text[:_STORY_AT_MOST] + "\n… (cut)"
-        names = (record.clause, _place(record), record.case, record.dtype)
+        names = (record.clause, place(record), record.case, record.dtype)
         title = f"<b>{record.status.upper()}</b> {' · '.join(_html(name) for name in names)}"
         opened = " open" if number < _OPEN_AT_MOST else ""
         story = [
@@ -80,10 +80,6 @@ def _stories(run: Run, budget: int) -> list[str]:
             return [*lines, f"… and {len(failures) - number} more.", ""]
         lines += story
     return lines
-
-
-def _place(record: Record) -> str:
-    return f"{record.implementation} [{record.backend}, {record.device}]"
 
 
 def _table(
@@ -114,8 +110,8 @@ def _families(run: Run) -> list[str]:
     return _table(
         run,
         "implementation and clauses",
-        lambda record: (_place(record), record.family),
-        lambda record: f"{code(_place(record))} {code(record.family)}",
+        lambda record: (place(record), record.family),
+        lambda record: f"{code(place(record))} {code(record.family)}",
     )
 
 
@@ -141,9 +137,9 @@ def _teeth(run: Run) -> list[str]:
     """What was planted in the answers of each implementation, and whether it was caught."""
     places: dict[str, list[Teeth]] = {}
     for teeth in run.teeth:
-        place = f"{teeth.implementation} [{teeth.backend}, {teeth.device}]"
-        places.setdefault(place, []).append(teeth)
-    return _cut([f"- {code(place)}: {prose(summary(each))}" for place, each in places.items()])
+        where = f"{teeth.implementation} [{teeth.backend}, {teeth.device}]"
+        places.setdefault(where, []).append(teeth)
+    return _cut([f"- {code(where)}: {prose(summary(each))}" for where, each in places.items()])
 
 
 def _dialects(run: Run) -> list[str]:

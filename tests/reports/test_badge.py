@@ -24,6 +24,7 @@ SVG = "{http://www.w3.org/2000/svg}"
         ("known", "2 passed, 1 known", "brightgreen"),
         ("advice", "2 passed", "brightgreen"),
         ("declared", "2 passed", "brightgreen"),
+        ("truncated", "truncated", "orange"),
         ("nothing", "no data", "lightgrey"),
         ("skips", "no data", "lightgrey"),
     ],

@@ -73,6 +73,13 @@ def test_a_failure_has_its_reason_its_story_and_its_facts(tmp_path: Path) -> Non
     assert test["labels"]["bound"] == "1.9e-16"
 
 
+def test_each_of_merged_reports_is_a_suite_of_its_own(tmp_path: Path) -> None:
+    first, second = written(RUNS["merged"], tmp_path)["results"]["tests"]
+    assert first["suite"] == ["py311-numpy", "homework:loss", "numpy cpu", "gradient"]
+    assert second["suite"][0] == "py311-lowest"
+    assert first["id"] != second["id"]
+
+
 def test_an_error_has_its_traceback(tmp_path: Path) -> None:
     test = written(RUNS["errored"], tmp_path)["results"]["tests"][-1]
     assert test["extra"]["traceback"].startswith("Traceback (most recent call last)")

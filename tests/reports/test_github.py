@@ -25,7 +25,7 @@ def test_a_percent_sign_a_line_a_colon_and_a_comma_are_escaped() -> None:
     (line,) = commands(run_of(record(FAILED, implementation="a%0A::error::b,\nc\r")))
     found = COMMAND.fullmatch(line)
     assert found
-    assert "a%250A%3A%3Aerror%3A%3Ab%2C c [numpy%2C cpu%2C float64]" in found[2]
+    assert "a%250A%3A%3Aerror%3A%3Ab%2C c [numpy%2C cpu] float64" in found[2]
     assert "%0A  what     gradient is not what is specified%0A" in found[3]
 
 
@@ -51,6 +51,11 @@ def test_ten_failures_are_nine_and_one_more() -> None:
 def test_a_run_of_nothing_is_an_error() -> None:
     (line,) = commands(RUNS["nothing"])
     assert line == "::error title=gradcheck-suite::NOT passed: nothing ran%0Atorch is not installed"
+
+
+def test_a_run_that_was_cut_off_is_an_error() -> None:
+    (line,) = commands(RUNS["truncated"])
+    assert line == "::error title=gradcheck-suite::NOT passed, truncated: 2 passed"
 
 
 def test_a_long_story_is_cut() -> None:

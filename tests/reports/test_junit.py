@@ -35,6 +35,8 @@ def counts(document: JUnitXml) -> tuple[int, int, int, int]:
         ("advice", (3, 0, 0, 1)),
         ("nothing", (1, 0, 1, 0)),
         ("skips", (3, 0, 1, 2)),
+        ("truncated", (3, 0, 1, 0)),
+        ("merged", (2, 1, 0, 0)),
     ],
 )
 def test_what_counts_is_counted(
@@ -47,8 +49,8 @@ def test_a_suite_is_an_implementation_on_a_device_in_a_dtype(tmp_path: Path) -> 
     other = record(FAILED, dtype="float32")
     suites = list(written(run_of(*GOOD, other), tmp_path))
     assert [suite.name for suite in suites] == [
-        "homework:loss [numpy, cpu, float64]",
-        "homework:loss [numpy, cpu, float32]",
+        "homework:loss [numpy, cpu] float64",
+        "homework:loss [numpy, cpu] float32",
     ]
     properties = {each.name: each.value for each in suites[0].properties()}
     assert properties["libraries.numpy"] == "2.4.6"
@@ -60,7 +62,7 @@ def test_a_failure_tells_its_story(tmp_path: Path) -> None:
     (suite,) = written(run_of(record(FAILED)), tmp_path)
     (case,) = suite
     assert case.name == "gradient.analytic/rows4-classes5-mean@float64"
-    assert case.classname == "homework:loss [numpy cpu].gradient"
+    assert case.classname == "homework:loss [numpy, cpu].gradient"
     (failure,) = case.result
     assert isinstance(failure, Failure)
     assert failure.message == "gradient is not what is specified"
@@ -120,6 +122,23 @@ def test_a_run_of_nothing_is_an_error(tmp_path: Path) -> None:
     (error,) = next(iter(suite)).result
     assert "NOT passed: nothing ran" in error.message
     assert "torch is not installed" in error.text
+
+
+def test_a_run_that_was_cut_off_is_an_error(tmp_path: Path) -> None:
+    *_, suite = written(RUNS["truncated"], tmp_path)
+    (case,) = suite
+    assert case.name == "the run came to its end"
+    assert "NOT passed, truncated: 2 passed" in case.result[0].message
+
+
+def test_each_of_merged_reports_has_its_own_suites_and_provenance(tmp_path: Path) -> None:
+    first, second = written(RUNS["merged"], tmp_path)
+    assert first.name == "homework:loss [numpy, cpu] in py311-numpy float64"
+    assert {p.name: p.value for p in first.properties()}["libraries.numpy"] == "2.4.6"
+    assert {p.name: p.value for p in second.properties()}["libraries.numpy"] == "2.0.0"
+    (case,) = second
+    assert case.classname == "homework:loss [numpy, cpu] in py311-lowest.gradient"
+    assert "[numpy 2.0.0, cpu, float64]" in case.result[0].text
 
 
 def test_characters_that_xml_does_not_know_are_shown_as_escapes(tmp_path: Path) -> None:

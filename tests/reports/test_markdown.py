@@ -94,6 +94,12 @@ def test_what_does_not_count_is_listed_with_its_reason(name: str, title: str, li
 
 def test_where_it_ran_is_said() -> None:
     assert "| `libraries.numpy` | `2.4.6` |" in text_of(RUNS["passed"])
+    assert "| `py311-lowest: libraries.numpy` | `2.0.0` |" in text_of(RUNS["merged"])
+
+
+def test_each_of_merged_reports_has_its_own_rows() -> None:
+    rows = [line for line in text_of(RUNS["merged"]).splitlines() if line.startswith("| ❌")]
+    assert rows[0].startswith("| ❌ | `homework:loss [numpy, cpu] in py311-lowest` |")
 
 
 # --- how long it is --------------------------------------------------------------------------

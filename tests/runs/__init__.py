@@ -95,6 +95,17 @@ RUNS = {
     "declared": run_of(*GOOD, record(DECLARED, "reduction.empty-mean")),
     "known": run_of(*GOOD, KNOWN),
     "advice": run_of(*GOOD, ADVICE),
+    "truncated": replace(run_of(*GOOD), truncated=True),
+    "merged": Run(
+        (record(PASSED, part="py311-numpy"), record(FAILED, part="py311-lowest")),
+        {
+            "libraries": {"numpy": "2.0.0 / 2.4.6"},
+            "parts": [
+                {"name": "py311-numpy", "provenance": PROVENANCE},
+                {"name": "py311-lowest", "provenance": {"libraries": {"numpy": "2.0.0"}}},
+            ],
+        },
+    ),
     "infinite": run_of(record(Failed("∞", inequality=Inequality("|a|", math.inf, math.nan)))),
     "hostile": Run(
         (
