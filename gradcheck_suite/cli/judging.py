@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.property_search import GeneratedCases
 from gradcheck_suite.reports.files import ReportFiles
+from gradcheck_suite.reports.github import commands
 from gradcheck_suite.runner import DEFAULT_SEED, DEFAULT_TIME_LIMIT
 from gradcheck_suite.specification.clause import clauses
 from gradcheck_suite.specification.identity import identity
@@ -108,6 +110,8 @@ def run(
     IMPLEMENTATION is a name that ships (see list), package.module:attribute, or
     path/to/file.py:attribute. Without one, what ships for NumPy is judged in full and what
     ships for the other installed backends quickly.
+
+    In GitHub Actions (GITHUB_ACTIONS=true) failures are also printed as annotations.
 
     Exit code 0: everything passed; 1: something failed; 2: nothing ran, or a usage error.
     """
@@ -256,6 +260,9 @@ def _conclude(console: Console, runs: list[Run], files: ReportFiles, strict: boo
     usage(lambda: files.finish(whole), OPTIONS)
     for path in files.paths:
         console.print(f"report written to {path}")
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for command in commands(whole):
+            click.echo(command)
     console.print(Text(str(whole), style="bold green" if whole.passed else "bold red"))
     sys.exit(whole.exit_code)
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 from runs import FAILED, RUNS, many, record, run_of
 
+from gradcheck_suite.cli import cli
 from gradcheck_suite.reports.github import commands
 
 COMMAND = re.compile(r"::error (?:file=([^:,\n]+),)?title=([^:,\n]+)::([^\n]+)")
@@ -62,3 +65,31 @@ def test_a_long_story_is_cut() -> None:
     (line,) = commands(RUNS["long name"])
     assert len(line) < 5_000
     assert line.endswith("…")
+
+
+SUM = """
+import numpy as np
+
+
+def loss(logits, targets):
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    log_p = shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+    rows = np.arange(len(targets))
+    gradient = np.exp(log_p)
+    gradient[rows, targets] -= 1
+    return -log_p[rows, targets].mean(), gradient
+"""
+
+
+@pytest.mark.parametrize("actions", ["true", ""])
+def test_a_run_in_github_actions_prints_annotations(
+    actions: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("homework.py").write_text(SUM, encoding="utf-8")
+    arguments = ("run", "homework.py:loss", "--quick", "--clause", "gradient.*")
+    result = CliRunner().invoke(cli, arguments, env={"GITHUB_ACTIONS": actions})
+    lines = [line for line in result.output.splitlines() if line.startswith("::")]
+    assert result.exit_code == 1
+    assert bool(lines) == bool(actions)
+    assert all(line.startswith("::error file=homework.py,title=FAILED") for line in lines)
