@@ -5,17 +5,18 @@ from __future__ import annotations
 import io
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 
-from rich.console import Console, RenderableType
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from gradcheck_suite.outcome import ACCOUNTS, STANDINGS, Record, Run, Status
-from gradcheck_suite.story import most_telling, tell
+from gradcheck_suite.story import most_telling, tell, visible
 from gradcheck_suite.teeth import summary
 
 STYLES: dict[str, str] = {
@@ -28,6 +29,26 @@ STYLES: dict[str, str] = {
 }
 _SHORT = dict(zip(STANDINGS, ("pass", "fail", "incon.", "decl.", "skip", "error"), strict=True))
 _PLAIN_EVERY = 5.0  # seconds between progress lines where there is no terminal
+
+
+class Terminal(Console):
+    """A console on which what others wrote cannot move the cursor, ring or colour.
+
+    Names, reasons and output come from the code under test and from files; Rich's own control
+    sequences stay, theirs are shown.
+    """
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterable[Segment]:
+        """The segments of what is printed, with control characters written out."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
+
+
+def terminal() -> Terminal:
+    """Where the commands print to."""
+    return Terminal(highlight=False)
 
 
 class Meter:
@@ -78,7 +99,8 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
     """Stories of what failed, known deviations, advice, and the table of one implementation."""
     failures = most_telling(run.failures)
     for record in failures[:stories_at_most]:
-        console.print(story(record, console.width), soft_wrap=True)
+        text = story(record, console.width, run.provenance.get("libraries"))
+        console.print(text, soft_wrap=True)
         console.print()
     _show_rest(console, failures[stories_at_most:])
     console.print(family_table(run))
@@ -92,9 +114,9 @@ def show_run(console: Console, run: Run, *, stories_at_most: int = 3) -> None:
         console.print(Text(f"note: {note}", style="yellow"))
 
 
-def story(record: Record, width: int) -> Text:
-    """The story of an outcome, coloured."""
-    text = Text(tell(record, width=min(width, 120)))
+def story(record: Record, width: int, versions: Mapping[str, str] | None = None) -> Text:
+    """The story of an outcome, coloured; ``versions`` of the libraries where it ran."""
+    text = Text(tell(record, width=min(width, 120), versions=versions))
     text.highlight_regex(r"^[A-Z]+", STYLES[record.status])
     text.highlight_regex(r"(?m)^  [a-z]+ ", "dim")
     return text
@@ -188,7 +210,7 @@ def _summed(records: Sequence[Record], strict: bool) -> Text:
 
 def as_text(renderable: RenderableType, width: int) -> str:
     """What Rich draws, as plain text of at most ``width`` columns."""
-    console = Console(width=width, color_system=None, file=io.StringIO(), legacy_windows=False)
+    console = Terminal(width=width, color_system=None, file=io.StringIO(), legacy_windows=False)
     with console.capture() as capture:
         console.print(renderable)
     return capture.get()

@@ -63,6 +63,16 @@ def parsed(text: str | bytes) -> Any:
         raise ValueError("it is nested too deeply") from None
 
 
+def depth(given: Any, at_most: int) -> int:
+    """How deeply a JSON value is nested; no further than ``at_most`` is looked."""
+    level, reached = [given], 0
+    while level and reached < at_most:
+        inner = [each for each in level if isinstance(each, dict | list)]
+        level = [part for each in inner for part in (each.values() if type(each) is dict else each)]
+        reached += bool(inner)
+    return reached
+
+
 def value(of: Any) -> Any:
     """Dataclasses, tuples, mappings and numbers as JSON-able values."""
     if isinstance(of, (str, int, NoneType)):
@@ -134,11 +144,10 @@ def dataclass_reader(kind: Any, instead: Mapping[str, Reader] = MappingProxyType
 
 
 def _typed_dict_reader(kind: Any) -> Reader:
-    readers = {name: reader(hint) for name, hint in get_type_hints(kind).items()}
-
     def read(given: Any) -> Any:
         if type(given) is not dict:
             raise Mismatch("an object", given)
+        readers = _field_readers(kind)
         found = dict(given)
         for name in given.keys() & readers.keys():
             try:
@@ -148,6 +157,12 @@ def _typed_dict_reader(kind: Any) -> Reader:
         return found
 
     return read
+
+
+@cache
+def _field_readers(kind: Any) -> dict[str, Reader]:
+    """Made when they are needed: a type may hold itself."""
+    return {name: reader(hint) for name, hint in get_type_hints(kind).items()}
 
 
 def _text(given: Any) -> str:

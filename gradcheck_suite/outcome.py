@@ -26,6 +26,8 @@ ACCOUNTS = (*STANDINGS, "known", "advice")
 Level = Literal["MUST", "SHOULD", "DECLARED"]
 #: How a reason or a note begins that says what is declared in place of being judged.
 DECLARED = "declared: "
+#: How the reason of a skip begins where the question was not put at all, though it applies.
+UNASKED = ("excluded on request", "not run: ", "not judged: ")
 
 
 class Status(StrEnum):
@@ -256,6 +258,11 @@ class Judged:
         good = isinstance(self.verdict, Passed | Skipped)
         said = self.reason if good else ""
         return said.removeprefix(DECLARED) if said.startswith(DECLARED) else ""
+
+    @property
+    def unasked(self) -> bool:
+        """Whether it was skipped without asking: left out on request, or after too many crashes."""
+        return isinstance(self.verdict, Skipped) and self.reason.startswith(UNASKED)
 
     @property
     def standing(self) -> str:

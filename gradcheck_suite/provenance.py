@@ -50,7 +50,7 @@ class Part(TypedDict, total=False):
 
     Attributes:
         name: what ``part`` says in its records.
-        outcomes: how many it gave.
+        outcomes: how many it had.
         truncated: it had no footer.
         provenance: its own header's.
     """
@@ -58,7 +58,7 @@ class Part(TypedDict, total=False):
     name: str
     outcomes: int
     truncated: bool
-    provenance: Mapping[str, Any]
+    provenance: Provenance
 
 
 class Provenance(TypedDict, total=False):
@@ -115,7 +115,7 @@ def version(distribution: str = "gradcheck-suite") -> str:
     """The installed version of a distribution; ``unknown`` if it is not installed."""
     try:
         return metadata.version(distribution)
-    except metadata.PackageNotFoundError:
+    except (metadata.PackageNotFoundError, ValueError):  # ValueError: an empty name
         return "unknown"
 
 
@@ -140,12 +140,12 @@ def of_run(**settings: Any) -> dict[str, Any]:
     return {**found, "git": state} if state else found
 
 
-def devices(records: Iterable[Record]) -> dict[str, list[str]]:
+def devices(records: Iterable[Record]) -> dict[str, tuple[str, ...]]:
     """Backend → devices, of everything in which something was judged."""
     found: dict[str, set[str]] = {}
     for record in records:
         found.setdefault(record.backend, set()).add(record.device)
-    return {backend: sorted(names) for backend, names in sorted(found.items())}
+    return {backend: tuple(sorted(names)) for backend, names in sorted(found.items())}
 
 
 @cache

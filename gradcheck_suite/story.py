@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import textwrap
 from collections.abc import Iterable, Iterator, Mapping
@@ -9,8 +10,19 @@ from collections.abc import Iterable, Iterator, Mapping
 from gradcheck_suite import provenance
 from gradcheck_suite.outcome import Errored, Failed, Record
 
+# Control characters, what turns the direction of text around, halves of characters, and
+# what XML does not know.
+_UNSHOWABLE = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _LABEL = 9
 _INDENT = " " * (2 + _LABEL)
+
+
+def visible(text: str) -> str:
+    r"""The text with what cannot be shown written out, an escape as ``\x1b``; lines end in LF."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n")
+    return _UNSHOWABLE.sub(lambda found: ascii(found[0])[1:-1], lines)
 
 
 def replay_command(
@@ -82,7 +94,7 @@ def tell(
         lines.append(_replay(record.replay, width))
     if record.snippet:
         lines.append(_line("snippet", record.snippet, width))
-    return "\n".join(lines)
+    return visible("\n".join(lines))
 
 
 def facts(record: Record) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,7 @@ FLOORS: tuple[frozenset[str], ...] = (
     | frozenset({"json_types", "process_state", "provenance", "record_json", "story", "teeth"}),
     frozenset({"display", "expectations", "numerics", "reports", "specification"}),
     frozenset({"backends", "checks", "implementations", "strategies", "subject"})
-    | frozenset({"expectations_update"}),
+    | frozenset({"expectations_update", "review"}),
     frozenset({"addresses", "engine", "planting", "property_search", "specified"}),
     frozenset({"runner"}),
     frozenset({"explanation", "orders"}),

@@ -12,6 +12,7 @@ from gradcheck_suite import provenance
 from gradcheck_suite.errors import BackendUnavailable, UsageError
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.specification.presets import expanded
+from gradcheck_suite.story import visible
 
 
 def usage(function: Callable[[], Any], options: Mapping[str, str] = MappingProxyType({})) -> Any:
@@ -23,7 +24,7 @@ def usage(function: Callable[[], Any], options: Mapping[str, str] = MappingProxy
         return function()
     except (UsageError, BackendUnavailable) as error:
         argument, colon, rest = str(error).partition(": ")
-        raise click.UsageError(options.get(argument, argument) + colon + rest) from None
+        raise click.UsageError(visible(options.get(argument, argument) + colon + rest)) from None
 
 
 def dialect_choices(given: tuple[str, ...]) -> dict[str, str]:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import click
-from rich.console import Console
 from rich.text import Text
 
+from gradcheck_suite import display
 from gradcheck_suite.cli.arguments import usage
 from gradcheck_suite.expectations_update import updated
 from gradcheck_suite.reports.json_lines import JsonLines
@@ -20,7 +20,7 @@ from gradcheck_suite.reports.json_lines import JsonLines
 def update_expectations(expectations: str, report: str, dry_run: bool) -> None:
     """Rewrite EXPECTATIONS (TOML) so that it says what the run in REPORT saw."""
     done = usage(lambda: updated(expectations, JsonLines().read(report)))
-    console = Console(highlight=False)
+    console = display.terminal()
     for line in done.changes:
         console.print(Text(line))
     for line in done.left:

@@ -11,7 +11,6 @@ from types import MappingProxyType
 from typing import Any
 
 import click
-from rich.console import Console
 from rich.text import Text
 
 from gradcheck_suite import addresses, backends, display, provenance
@@ -115,7 +114,7 @@ def run(
 
     Exit code 0: everything passed; 1: something failed; 2: nothing ran, or a usage error.
     """
-    console = Console()
+    console = display.terminal()
     files = _files(reports, quick=quick, **options)
     if examples is not None:
         cases = (*(cases or ("*",)), _generated(examples))
@@ -153,7 +152,7 @@ def search(
     offsets, ignored rows, weights of 0, options alone and together. The same seed gives the same
     cases. Needs Hypothesis: pip install 'gradcheck-suite[hypothesis]'.
     """
-    console = Console()
+    console = display.terminal()
     if fresh:
         options["seed"] = secrets.randbelow(2**31)
     files = _files(reports, quick=False, **options)
@@ -202,7 +201,7 @@ def _files(
 
 
 def _judge(
-    console: Console,
+    console: display.Terminal,
     target: Target,
     files: ReportFiles,
     *,
@@ -243,7 +242,7 @@ def _judge(
     return found
 
 
-def _conclude(console: Console, runs: list[Run], files: ReportFiles, strict: bool) -> None:
+def _conclude(console: display.Terminal, runs: list[Run], files: ReportFiles, strict: bool) -> None:
     outcomes = tuple(record for each in runs for record in each.outcomes)
     seconds = sum(each.provenance.get("seconds", 0.0) for each in runs)
     facts = {"devices": provenance.devices(outcomes), "seconds": round(seconds, 3)}
@@ -281,7 +280,7 @@ def replay(address: str, implementation: str, dialect: tuple[str, ...], **option
     case, _, dtype = rest.rpartition("@")
     if not (clause and case and dtype):
         raise click.UsageError(f"{address!r} is no CLAUSE/CASE@DTYPE, such as {_example()}")
-    console = Console()
+    console = display.terminal()
     found = usage(
         lambda: conformance(
             implementation,

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import click
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from gradcheck_suite import addresses, backends, discovery, provenance
+from gradcheck_suite import addresses, backends, discovery, display, provenance
 from gradcheck_suite.cli.arguments import not_installed, usage
 from gradcheck_suite.explanation import explain as explained
 from gradcheck_suite.specification.clause import clauses, select
@@ -21,7 +20,7 @@ from gradcheck_suite.specification.presets import PRESETS
 @click.argument("clause")
 def explain(clause: str) -> None:
     """What a clause asks, why it matters, how it is decided, within which bound, and its cases."""
-    console = Console(highlight=False)
+    console = display.terminal()
     for each in usage(lambda: select(clause)):
         text = Text(explained(each, min(console.width, 120)))
         text.highlight_regex(r"^[^ ].*", "bold")
@@ -38,7 +37,7 @@ def explain(clause: str) -> None:
 )
 def list_(what: str) -> None:
     """Clauses, implementations, backends and dialects."""
-    console = Console(highlight=False)
+    console = display.terminal()
     tables: dict[str, Callable[[], Table]] = {
         "clauses": _clause_table,
         "implementations": _implementation_table,
@@ -108,7 +107,7 @@ def _choice_table() -> Table:
 @click.command(short_help="What is installed, and what is broken.")
 def doctor() -> None:
     """What is installed, which devices there are, what is broken."""
-    console = Console(highlight=False)
+    console = display.terminal()
     table = _table("backend", "version", "devices", "state")
     for name in backends.names():
         status = backends.status(name)

@@ -3,23 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from gradcheck_suite.outcome import Record, Run
-
-# Control characters, what turns the direction of text around, halves of characters, and
-# what XML does not know.
-_UNSHOWABLE = re.compile(
-    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
-)
-
-
-def visible(text: str) -> str:
-    r"""The text with what cannot be shown written out, an escape as ``\x1b``; lines end in LF."""
-    lines = text.replace("\r\n", "\n").replace("\r", "\n")
-    return _UNSHOWABLE.sub(lambda found: ascii(found[0])[1:-1], lines)
+from gradcheck_suite.story import visible as visible
 
 
 def one_line(text: str, at_most: int) -> str:

@@ -11,11 +11,12 @@ from typing import IO, Any, NoReturn
 
 from gradcheck_suite import record_json
 from gradcheck_suite.errors import UsageError
-from gradcheck_suite.json_types import parsed, reader
+from gradcheck_suite.json_types import depth, parsed, reader
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.reports.line_types import FORMAT, LINES, VERSION, Footer, Header
 
 _MAJOR, _MINOR = (int(number) for number in VERSION.split("."))
+_DEPTH = 32  # of a header, where anything may stand under a name that is not known here
 _REMEDY = "if you trust the file, read it with --unlimited"
 
 
@@ -128,6 +129,8 @@ class _Reading:
         if not isinstance(given, dict) or given.get("format") != FORMAT:
             raise UsageError(f"report: {self.path} is no {FORMAT}: its first line is no header")
         self._check_version(given.get("version"))
+        if depth(given, _DEPTH) >= _DEPTH:
+            self._refuse("it is nested too deeply")
         header: Header = self._read(reader(Header), given)
         return header
 
