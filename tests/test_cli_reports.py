@@ -377,6 +377,7 @@ def commands(file: str) -> Iterator[tuple[str, ...]]:
     yield ("diff", "good.json", file)
     yield ("diff", file, "good.json", "--output", "diff.md")
     yield ("verify", file, "--certified")
+    yield ("badge", file, "--output", "badge.svg")
     yield ("update-expectations", "known.toml", file, "--dry-run")
 
 
@@ -477,7 +478,7 @@ STRANGE = st.sampled_from(
 
 
 @settings(max_examples=150, derandomize=True, database=None, deadline=None)
-@given(st.sampled_from(PLACES), STRANGE, st.integers(0, 11))
+@given(st.sampled_from(PLACES), STRANGE, st.integers(0, 12))
 def test_a_report_with_anything_anywhere_is_refused_or_safe(
     place: tuple[int, tuple[Any, ...]], strange: Any, number: int
 ) -> None:
