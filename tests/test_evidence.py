@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import gradcheck_suite as gs
-from gradcheck_suite.checks.evidence import CELLS, error_map
+from gradcheck_suite.checks.evidence import CELLS, along_direction, error_map
 from gradcheck_suite.outcome import ErrorMap, Failed, Record, StepCurve
 
 
@@ -89,6 +89,35 @@ def test_a_curve_is_drawn_in_every_dtype(dtype: str) -> None:
     run = gs.conformance(implementation, clauses="gradient.finite-difference", dtypes=dtype)
     _, curve = evidence(run.failures[0])
     assert min(curve.to_got) > 3.0 * min(curve.to_specified)
+
+
+def test_forward_mode_that_is_wrong_leaves_a_curve() -> None:
+    jax = pytest.importorskip("jax")
+
+    def right(logits: Any, targets: Any) -> Any:
+        return -jax.numpy.take_along_axis(jax.nn.log_softmax(logits), targets[:, None], 1)[:, 0]
+
+    rows = jax.custom_jvp(right)
+
+    @rows.defjvp
+    def half(primals: Any, tangents: Any) -> Any:
+        value, slope = jax.jvp(lambda logits: right(logits, primals[1]), primals[:1], tangents[:1])
+        return value, slope / 2
+
+    def loss(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+        found = rows(logits, targets)
+        return found if reduction == "none" else getattr(found, reduction)()
+
+    run = gs.conformance(loss, backend="jax", clauses="jvp.analytic", quick=True)
+    verdict = run.failures[0].verdict
+    assert isinstance(verdict, Failed)
+    assert verdict.step_curve is not None
+    assert min(verdict.step_curve.to_specified) < 1e-9 < 1e-3 < min(verdict.step_curve.to_got)
+
+
+def test_a_gradient_that_is_no_number_elsewhere_has_a_curve_where_it_is_one() -> None:
+    direction = np.array([[0.0, 0.5]])
+    assert along_direction(np.array([[np.nan, 3.0]]), direction) == 1.5
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ from dataclasses import replace
 import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.checks.evidence import A_DIRECTION, step_curve
 from gradcheck_suite.checks.judgement import judge, judge_scalar, number, worst_of
 from gradcheck_suite.checks.triangulation import bounded_noise, draw, first_step
 from gradcheck_suite.checks.yardstick import Yardstick
@@ -24,15 +25,19 @@ def jvp(subject: Subject, case: Case) -> Verdict:
     for stream in (0, 1):
         tangent = draw(case, stream, step=first_step(case))
         yardstick = Yardstick.of(subject, case)
-        verdicts.append(
-            judge(
-                "derivative by forward mode",
-                subject.jvp(case, tangent)[1],
-                yardstick.reference.jvp(tangent),
-                yardstick.jvp_bound(tangent),
-                reference=yardstick.reference,
-            )
+        pushed, specified = subject.jvp(case, tangent)[1], yardstick.reference.jvp(tangent)
+        verdict = judge(
+            "derivative by forward mode",
+            pushed,
+            specified,
+            yardstick.jvp_bound(tangent),
+            reference=yardstick.reference,
         )
+        if isinstance(verdict, Failed):
+            got, right = (float(np.sum(case.upstream * each)) for each in (pushed, specified))
+            curve = step_curve(subject, case, tangent, got=got, specified=right, along=A_DIRECTION)
+            verdict = replace(verdict, step_curve=curve)
+        verdicts.append(verdict)
     return worst_of(verdicts)
 
 

@@ -31,6 +31,7 @@ CELLS = (16, 32)
 """Rows and columns of an error map at most; a phone shows that many."""
 LADDER = range(-8, 7)
 """Steps of a V-curve, as powers of two times the natural step: 33 values in all."""
+A_DIRECTION = "a Gaussian direction"
 _ELEMENTS_AT_MOST = 1 << 16
 
 
@@ -75,8 +76,8 @@ def step_curve(
     case: Case,
     direction: FloatArray,
     *,
-    got: npt.ArrayLike,
-    specified: npt.ArrayLike,
+    got: float,
+    specified: float,
     along: str,
 ) -> StepCurve | None:
     """The V-curve of ⟨u, value⟩ along a direction v of the logits; None where it cannot be had.
@@ -85,8 +86,8 @@ def step_curve(
         subject: whose value is differenced.
         case: where.
         direction: v, shape (N, C).
-        got: the gradient under test, (N, C).
-        specified: the one that should be, (N, C).
+        got: the derivative along v that is under test.
+        specified: the one that should be.
         along: v in words.
     """
     if case.logits.size > _ELEMENTS_AT_MOST:
@@ -113,20 +114,24 @@ def step_curve(
             for h in steps
         }
         slopes = np.array([float(each.derivative) for each in at.values()])
-        tested, right = (float(np.sum(np.asarray(one) * direction)) for one in (got, specified))
         if np.any(np.isfinite(slopes)):
             errors = at[chosen].truncation_error, at[chosen].rounding_error
             return StepCurve(
                 along,
                 steps,
-                to_got=_short(np.abs(slopes - tested)),
-                to_specified=_short(np.abs(slopes - right)),
+                to_got=_short(np.abs(slopes - got)),
+                to_specified=_short(np.abs(slopes - specified)),
                 chosen=chosen,
                 truncation=_short(errors)[0],
                 rounding=_short(errors)[1],
                 order=STENCIL_ORDER,
             )
     return None
+
+
+def along_direction(gradient: npt.ArrayLike, direction: FloatArray) -> float:
+    """⟨g, v⟩; an element that v does not move does not count, even if it is no number."""
+    return float(np.sum(np.asarray(gradient)[direction != 0.0] * direction[direction != 0.0]))
 
 
 def _short(values: npt.ArrayLike) -> tuple[float, ...]:

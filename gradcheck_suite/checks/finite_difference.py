@@ -8,7 +8,7 @@ import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks import noisy_difference
-from gradcheck_suite.checks.evidence import error_map, step_curve
+from gradcheck_suite.checks.evidence import A_DIRECTION, along_direction, error_map, step_curve
 from gradcheck_suite.checks.judgement import looks, number, place, plain
 from gradcheck_suite.checks.triangulation import (
     bounded_noise,
@@ -209,10 +209,11 @@ def _localised(
     if found.error_map is None:
         bound = yardstick.gradient_bound.total
         found = replace(found, error_map=error_map(gradient, specified, bound))
-    direction, along = draw(case, 0, step=first_step(case)), "a Gaussian direction"
+    direction, along = draw(case, 0, step=first_step(case)), A_DIRECTION
     if len(found.index) == 2:
         direction, along = unit_direction(case, found.index), found.at
-    curve = step_curve(subject, case, direction, got=gradient, specified=specified, along=along)
+    got, right = (along_direction(each, direction) for each in (gradient, specified))
+    curve = step_curve(subject, case, direction, got=got, specified=right, along=along)
     return replace(found, step_curve=curve)
 
 

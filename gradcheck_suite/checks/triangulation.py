@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
-from gradcheck_suite.checks.evidence import step_curve
+from gradcheck_suite.checks.evidence import along_direction, step_curve
 from gradcheck_suite.checks.judgement import number
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.numerics.directions import generator, natural_scale, representable
@@ -111,6 +111,11 @@ def with_finite_difference(
         sides=(*verdict.sides, side),
         summary=verdict.summary + words,
         step_curve=step_curve(
-            subject, case, direction, got=got, specified=specified, along=verdict.at
+            subject,
+            case,
+            direction,
+            got=along_direction(got, direction),
+            specified=along_direction(specified, direction),
+            along=verdict.at,
         ),
     )

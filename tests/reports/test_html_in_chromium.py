@@ -245,6 +245,13 @@ def test_everything_is_reached_by_keyboard(opened: Open) -> None:
     assert page.evaluate(f"{focused}.parentElement.open")
 
 
+def test_going_to_a_section_keeps_what_is_chosen(opened: Open) -> None:
+    page = opened(several(), "#backend=torch")
+    page.get_by_role("link", name="Provenance").click()
+    until(page, "document.activeElement.id === 'provenance'")
+    assert page.evaluate("location.hash") == "#backend=torch"
+
+
 def test_more_is_shown_when_it_is_asked_for(opened: Open) -> None:
     page = opened(several())
     assert len([line for line in lines(page) if " case" in line]) == 5

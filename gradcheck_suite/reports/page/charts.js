@@ -70,6 +70,15 @@ function chart(box, options, points) {
   return plot;
 }
 
+/** Plots of stories that are no longer in the list. */
+function forgetCharts() {
+  for (const plot of charts) {
+    if (plot.root.isConnected) continue;
+    plot.destroy();
+    charts.delete(plot);
+  }
+}
+
 matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => {
   for (const plot of charts) plot.redraw(false, true);
 });

@@ -76,6 +76,7 @@ function show({ focus = false } = {}) {
     ? `${missing}${number} of ${total.toLocaleString("en")} outcomes`
     : `${missing}No outcome matches; clear the filters to see all ${total.toLocaleString("en")}.`;
   list.replaceChildren(outcomeList(rows, remember));
+  forgetCharts();
   showMargins(choice);
   if (opened >= 0) reveal(opened, focus);
 }
@@ -126,6 +127,16 @@ function openFirst() {
 for (const part of document.querySelectorAll("[data-share]")) part.style.flexGrow = part.dataset.share;
 document.documentElement.classList.remove("no-script");
 buildFilters();
+// A place on the page is gone to without losing what is chosen from the address.
+document.addEventListener("click", (event) => {
+  const link = event.target.closest("a[href^='#']:not([href*='='])");
+  const place = link && document.getElementById(link.getAttribute("href").slice(1));
+  if (!place) return;
+  event.preventDefault();
+  place.tabIndex = -1;
+  place.focus({ preventScroll: true });
+  place.scrollIntoView();
+});
 window.addEventListener("hashchange", () => {
   if (location.hash.length > 1 && !location.hash.includes("=")) return; // a place on the page
   goToChosen();
