@@ -13,7 +13,7 @@ from typing import Any
 
 from gradcheck_suite.outcome import Failed, Record, Run
 from gradcheck_suite.reports.evidence import visible
-from gradcheck_suite.story import facts
+from gradcheck_suite.story import facts, most_telling
 
 #: ``outcome.ACCOUNTS``, the worst first.
 KINDS = (
@@ -28,7 +28,7 @@ KINDS = (
 )
 #: Those that stand between a run and ``passed``.
 DECIDING = KINDS[:3]
-COLUMNS = ("clause", "level", "case", "implementation", "backend", "device", "dtype")
+COLUMNS = ("clause", "level", "case", "implementation", "backend", "device", "dtype", "part")
 EVIDENCE_AT_MOST = 800_000
 """Characters of error maps and step curves that a page holds."""
 LONG, LONG_AT_MOST = 200, 500_000
@@ -121,31 +121,23 @@ def _story(record: Record, shortened: _Shortened) -> Iterator[str]:
 
 
 def _evidence(run: Run) -> dict[int, dict[str, Any]]:
+    """The plots of failures by row: of the most telling ones, as far as there is room."""
+    rows = {id(record): row for row, record in enumerate(run.outcomes)}
     left, found = EVIDENCE_AT_MOST, {}
-    for row in _telling(run):
-        verdict = run.outcomes[row].verdict
-        assert isinstance(verdict, Failed)
-        parts = {"map": verdict.error_map, "curve": verdict.step_curve}
-        shown = {name: _plain(asdict(part)) for name, part in parts.items() if part is not None}
-        left -= len(str(shown))
+    for record in most_telling(record for record in run.outcomes if _plots(record)):
+        left -= len(str(_plots(record)))
         if left < 0:
             break
-        if shown:
-            found[row] = shown
+        found[rows[id(record)]] = _plots(record)
     return dict(sorted(found.items()))
 
 
-def _telling(run: Run) -> list[int]:
-    """The rows that failed: the first of each clause and implementation, then the others."""
-    first: list[int] = []
-    others: list[int] = []
-    seen: set[tuple[str, str, str]] = set()
-    for row, record in enumerate(run.outcomes):
-        if isinstance(record.verdict, Failed):
-            key = (record.clause, record.implementation, record.backend)
-            (others if key in seen else first).append(row)
-            seen.add(key)
-    return first + others
+def _plots(record: Record) -> dict[str, Any]:
+    verdict = record.verdict
+    if not isinstance(verdict, Failed):
+        return {}
+    parts = {"map": verdict.error_map, "curve": verdict.step_curve}
+    return {name: _plain(asdict(part)) for name, part in parts.items() if part is not None}
 
 
 def _plain(value: Any) -> Any:

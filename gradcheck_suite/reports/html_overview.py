@@ -9,9 +9,9 @@ from typing import Any
 from urllib.parse import quote
 
 from gradcheck_suite.outcome import Record, Run
-from gradcheck_suite.reports.evidence import provenance, visible
+from gradcheck_suite.reports.evidence import provenance, versions, visible
 from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, cut
-from gradcheck_suite.story import tell
+from gradcheck_suite.story import most_telling, tell
 from gradcheck_suite.teeth import Planted, Teeth, summary
 
 #: Each with a sign, so that no colour has to be told from another.
@@ -67,7 +67,7 @@ def overview(run: Run) -> dict[str, Any]:
         "teeth": _teeth(run),
         "limitations": _grouped(run, lambda record: record.declared),
         "deviations": _grouped(run, lambda record: record.deviation),
-        "provenance": provenance(run),
+        "provenance": _provenance(run),
         "stories": _stories(run),
         "untold": max(0, len(run.failures) - STORIES_AT_MOST),
     }
@@ -102,39 +102,36 @@ def _families(run: Run) -> list[str]:
 
 
 def _grid(run: Run, kinds: Sequence[str]) -> list[tuple[str, str, list[tuple[str, Cell | None]]]]:
-    """(implementation, backend, cells by family), in the order in which they ran."""
-    found: dict[tuple[str, str], dict[str, Counter[str]]] = {}
+    """(implementation, where, cells by family), in the order in which they ran."""
+    found: dict[tuple[str, str, str], dict[str, Counter[str]]] = {}
     for record, each in zip(run.outcomes, kinds, strict=True):
-        row = found.setdefault((record.implementation, record.backend), {})
+        row = found.setdefault((record.implementation, record.backend, record.part), {})
         row.setdefault(record.family, Counter())[each] += 1
     families = _families(run)
-    return [
-        (*names, [(family, _cell(*names, family, row.get(family))) for family in families])
-        for names, row in found.items()
-    ]
+    rows = []
+    for (implementation, backend, part), row in found.items():
+        names = {"implementation": implementation, "backend": backend, "part": part}
+        cells = [
+            (family, _cell(names | {"family": family}, row.get(family))) for family in families
+        ]
+        rows.append((implementation, " · ".join(filter(None, (backend, part))), cells))
+    return rows
 
 
-def _cell(
-    implementation: str, backend: str, family: str, counts: Counter[str] | None
-) -> Cell | None:
+def _cell(names: Mapping[str, str], counts: Counter[str] | None) -> Cell | None:
     if counts is None:
         return None
     worst = next(each for each in KINDS if counts[each])
     number = counts[worst] if worst in (*DECIDING, "known", "advice") else 0
-    address = {
-        "status": worst if number else "all",
-        "family": family,
-        "implementation": implementation,
-        "backend": backend,
-    }
+    address = {"status": worst if number else "all", **names}
+    parts = (f"{name}={quote(visible(text), safe='')}" for name, text in address.items() if text)
     return Cell(
         kind=worst,
         sign=f"{SIGNS[worst]} {number}" if number else SIGNS[worst],
         words=", ".join(
             f"{counts[each]} {_word(each, counts[each])}" for each in KINDS if counts[each]
         ),
-        address="#"
-        + "&".join(f"{name}={quote(visible(text), safe='')}" for name, text in address.items()),
+        address=f"#{'&'.join(parts)}",
     )
 
 
@@ -178,16 +175,23 @@ def _grouped(run: Run, said: Callable[[Record], str]) -> list[tuple[str, str, st
 
 
 def _stories(run: Run) -> list[tuple[str, str]]:
-    """(status, story) of the first failures: one per clause before the others."""
-    seen: set[str] = set()
-    first: list[Record] = []
-    others: list[Record] = []
-    for record in run.failures:
-        (others if record.clause in seen else first).append(record)
-        seen.add(record.clause)
-    versions = run.provenance.get("libraries")
-    versions = versions if isinstance(versions, Mapping) else {}
+    """(status, story) of the first failures, the most telling ones before the others."""
+    versions_of = versions(run)
     return [
-        (record.status.value, cut(tell(record, width=100, versions=versions), STORY_AT_MOST))
-        for record in (first + others)[:STORIES_AT_MOST]
+        (
+            record.status.value,
+            cut(tell(record, width=100, versions=versions_of(record)), STORY_AT_MOST),
+        )
+        for record in most_telling(run.failures)[:STORIES_AT_MOST]
     ]
+
+
+def _provenance(run: Run) -> list[tuple[str, dict[str, str]]]:
+    """(name of a part, what it says of where it ran): one part, or those that were merged."""
+    names = [str(part.get("name", "")) for part in run.provenance.get("parts", ())]
+    own = {
+        name: text
+        for name, text in provenance(run).items()
+        if not name.startswith(tuple(f"{visible(part)}: " for part in names))
+    }
+    return [("", own), *((name, provenance(run, name)) for name in names)]

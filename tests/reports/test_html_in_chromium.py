@@ -190,6 +190,13 @@ def test_a_filter_shows_its_outcomes_and_stands_in_the_address(
     assert "13 of 31 outcomes" in found(page)
 
 
+def test_the_parts_of_a_merged_report_are_told_apart(opened: Open) -> None:
+    page = opened(RUNS["merged"], "#status=all")
+    page.select_option("select[name=part]", "py311-lowest")
+    assert "1 of 2 outcomes" in found(page)
+    assert "py311-lowest" in lines(page)[0]
+
+
 def test_statuses_and_words_are_filters_too(opened: Open) -> None:
     page = opened(several())
     page.locator("label.toggle", has_text="passed").click()

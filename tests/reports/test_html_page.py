@@ -116,6 +116,14 @@ def test_the_planted_errors_are_listed_with_the_clauses_that_convict_them() -> N
     assert "✗ none" in page
 
 
+def test_the_parts_of_a_merged_report_have_rows_and_versions_of_their_own() -> None:
+    page = HtmlPage().text(RUNS["merged"])
+    for part in ("numpy · py311-numpy", "numpy · py311-lowest", "<h3>py311-lowest</h3>"):
+        assert part in page
+    assert "[numpy 2.0.0, cpu, float64]" in page
+    assert "<dd>2.0.0 / 2.4.6</dd>" in page
+
+
 def test_every_account_has_its_place_on_the_page() -> None:
     assert sorted(KINDS) == sorted(ACCOUNTS)
     assert SIGNS.keys() == set(KINDS)

@@ -33,8 +33,8 @@ function addressOf(choice) {
 
 /** One outcome's name in an address; a merged report may hold one id many times. */
 function outcomeName(row) {
-  const place = ["implementation", "backend", "device"].map((name) => field(row, name)).join(" ");
-  return `${idOf(row)} ${place}`;
+  const place = ["implementation", "backend", "device", "part"].map((name) => field(row, name));
+  return [idOf(row), ...place.filter(Boolean)].join(" ");
 }
 
 function outcomeNamed(name) {

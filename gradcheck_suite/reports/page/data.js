@@ -6,7 +6,7 @@ const total = data.story.length;
 const numberOf = new Map(data.strings.map((text, number) => [text, number]));
 const lowered = [];
 
-const facets = ["backend", "dtype", "family", "clause", "implementation"];
+const facets = ["backend", "dtype", "family", "clause", "implementation", "part"];
 
 // family is the first part of a clause.
 data.columns.family = (() => {
@@ -66,7 +66,7 @@ function stringsWith(word) {
   return lowered.map((text) => text.includes(word));
 }
 
-const searchedColumns = ["clause", "case", "implementation", "backend", "device", "dtype", "kind"];
+const searchedColumns = ["clause", "case", "implementation", "backend", "device", "dtype", "part", "kind"];
 
 function says(row, found) {
   return (

@@ -7,7 +7,7 @@ const figures = new Set(["at", "found", "bound", "trace", "printed", "warned", "
 
 function outcomeLine(row, onOpen) {
   const kind = field(row, "kind");
-  const place = [field(row, "backend"), field(row, "device"), field(row, "dtype")].join(" · ");
+  const place = ["backend", "device", "dtype", "part"].map((name) => field(row, name)).filter(Boolean).join(" · ");
   const head = element(
     "summary",
     {},
