@@ -62,10 +62,13 @@ class Ledger:
     # --- hooks -------------------------------------------------------------------------
 
     @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self) -> None:
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
         """Opens the reports before the first test: a run that is killed leaves what it found."""
-        if hasattr(self.config, "workeroutput") or self.config.option.collectonly:
+        option = self.config.option
+        if hasattr(self.config, "workeroutput") or option.collectonly:
             return
+        if session.testsfailed and not option.continue_on_collection_errors:
+            return  # nothing is going to run, and an earlier report stays
         if self.settings.reports:
             from pytest_gradcheck.gathering import report_files
 
@@ -132,6 +135,13 @@ class Ledger:
 
             show(terminalreporter, self)
 
+    def since_baseline(self) -> tuple[str, ...]:
+        """What changed since the earlier report that was given, in lines."""
+        from pytest_gradcheck.baseline import baseline
+
+        before = baseline(self.config)
+        return tuple(before.summary(self.run(), whole=not self._narrowed())) if before else ()
+
     # --- promises ----------------------------------------------------------------------
 
     def _unkept(self) -> list[str]:
@@ -166,8 +176,8 @@ def refuse_early(config: pytest.Config) -> None:
     """Reads what would otherwise be found unreadable after a long run.
 
     Raises:
-        pytest.UsageError: a report's suffix or folder is not known, or the expectations are no such
-            file.
+        pytest.UsageError: a report's suffix or folder is not known, the expectations or the
+            baseline are no such file.
     """
     from gradcheck_suite.reports.files import writable
     from pytest_gradcheck.stash import SETTINGS
@@ -182,3 +192,7 @@ def refuse_early(config: pytest.Config) -> None:
         from pytest_gradcheck.known import expectations
 
         expectations(config)
+    if settings.baseline:
+        from pytest_gradcheck.baseline import baseline
+
+        baseline(config)

@@ -64,6 +64,12 @@ OPTIONS = (
         "FILE",
     ),
     Option(
+        "--gradcheck-baseline",
+        "string",
+        "earlier report (.json); what fails as it did there is expected, what is new is told",
+        "FILE",
+    ),
+    Option(
         "--gradcheck-require",
         "string",
         "backends that must be exercised, such as jax,torch-cuda: a skip becomes a failure",
@@ -96,6 +102,7 @@ class Settings:
     quick: bool = False
     strict: bool = False
     expectations: str = ""
+    baseline: str = ""
     require: tuple[str, ...] = ()
     no_skips: bool = False
     reports: tuple[str, ...] = ()
@@ -143,6 +150,7 @@ def read(config: pytest.Config, only: tuple[str, ...] = ()) -> Settings:
         quick=bool(given["gradcheck_quick"]),
         strict=bool(given["gradcheck_strict"]),
         expectations=given["gradcheck_expectations"] or "",
+        baseline=given["gradcheck_baseline"] or "",
         require=_listed(given["gradcheck_require"]),
         no_skips=bool(given["gradcheck_no_skips"]),
         reports=tuple(given["gradcheck_report"] or ()),

@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
     )
     settings = options.read(config, options.take_own_ids(config))
     config.stash[SETTINGS] = settings
-    if settings.reports or settings.expectations:
+    if settings.reports or settings.expectations or settings.baseline:
         refuse_early(config)
     config.pluginmanager.register(Ledger(config, settings), "gradcheck-ledger")
 

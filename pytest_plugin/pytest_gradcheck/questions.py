@@ -17,7 +17,7 @@ from gradcheck_suite.reports.evidence import facts
 from gradcheck_suite.runner import Job, Runner, Selection
 from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.story import tell
-from pytest_gradcheck.known import judged_record
+from pytest_gradcheck.known import judged_record, since_baseline
 from pytest_gradcheck.options import Settings
 from pytest_gradcheck.stash import RECORDS, SETTINGS
 
@@ -74,7 +74,8 @@ class SoftmaxNLLCase:
             record, surprise = judged_record(record, self.item.config)
             keep(self.item, record)
         if record.decides(strict=self.strict) or surprise:
-            raise GradientError(tell(record, but=surprise), record)
+            but = surprise or (since_baseline(record, self.item.config) if self.item else "")
+            raise GradientError(tell(record, but=but), record)
         if record.status is Status.SKIPPED:
             if self.item is not None and self.item.config.stash[SETTINGS].no_skips:
                 raise GradientError(tell(record, but="--gradcheck-no-skips is set"), record)

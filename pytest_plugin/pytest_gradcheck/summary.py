@@ -6,6 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from gradcheck_suite import display
+from gradcheck_suite.story import visible
 
 if TYPE_CHECKING:
     from pytest_gradcheck.ledger import Ledger
@@ -28,7 +29,9 @@ def show(terminalreporter: Any, ledger: Ledger) -> None:
             write.write_line(line.rstrip())
         _census(write, ledger)
     for note in run.notes:
-        write.write_line(f"note: {note}", yellow=True)
+        write.write_line(f"note: {visible(note)}", yellow=True)
+    for line in ledger.since_baseline():
+        write.write_line(_clipped(line, width), bold=True)
     for path in ledger.written:
         write.write_line(f"report written to {path}")
     for problem in ledger.problems:
@@ -50,4 +53,5 @@ def _census(write: Any, ledger: Ledger) -> None:
 
 
 def _clipped(line: str, width: int) -> str:
+    line = visible(line)
     return line if len(line) <= width else line[: width - 1] + "…"

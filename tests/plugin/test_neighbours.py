@@ -118,6 +118,16 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
 
+def test_a_collection_that_fails_leaves_an_earlier_report_alone(project: pytest.Pytester) -> None:
+    project.path.joinpath("report.json").write_text("kept", encoding="utf-8")
+    result = project.runpytest(
+        "--softmax-nll", "losses:absent", "--gradcheck-report", "report.json"
+    )
+
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    assert project.path.joinpath("report.json").read_text(encoding="utf-8") == "kept"
+
+
 def test_junit_reports_hold_the_stories_and_no_records(project: pytest.Pytester) -> None:
     project.runpytest(
         "--softmax-nll", "losses:missing_one_over_m", "--gradcheck-quick", "--junitxml", "junit.xml"
