@@ -16,7 +16,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Record
 
 _REPORTED = ("numpy", "torch", "jax", "jaxlib", "optax", "scipy", "array-api-compat", "pytest")
-_GIT_SECONDS = 10
+_SECONDS_AT_MOST = 10  # for a command that says something of the place
 
 
 class SpecificationIdentity(TypedDict, total=False):
@@ -74,6 +74,7 @@ class Provenance(TypedDict, total=False):
         libraries: distribution → version, of those that matter here.
         blas: library → the BLAS that it was built with.
         devices: backend → the devices that were judged on.
+        gpus: model and driver of the NVIDIA GPUs that were there.
         flags: the words of the command line.
         seed: seed of every case.
         quick: only the most telling cases were asked.
@@ -81,7 +82,7 @@ class Provenance(TypedDict, total=False):
         clauses: patterns of the clauses that were asked, where not all were.
         exclude: patterns of clauses that were left out.
         cases: patterns of the cases that were asked, where not all were.
-        runner: what ran it: ``gradcheck-suite`` or ``pytest``; empty for a call in Python.
+        runner: what ran it: ``gradcheck-suite``, ``pytest`` or, for a call in Python, ``python``.
         git: state of the tested project; absent outside a repository.
         started: when, ISO 8601, UTC.
         seconds: how long it took.
@@ -97,6 +98,7 @@ class Provenance(TypedDict, total=False):
     libraries: Mapping[str, str]
     blas: Mapping[str, str]
     devices: Mapping[str, tuple[str, ...]]
+    gpus: tuple[str, ...]
     flags: tuple[str, ...]
     seed: int
     quick: bool
@@ -134,8 +136,9 @@ def collect(**settings: Any) -> dict[str, Any]:
 
 
 def of_run(**settings: Any) -> dict[str, Any]:
-    """What ``collect`` says, and what takes longer: the processor, the BLAS, git."""
-    found = collect(processor=_processor(), blas=_blas(), **settings)
+    """What ``collect`` says, and what takes longer: the processor, the BLAS, the GPUs, git."""
+    known: dict[str, Any] = {"flags": (), "runner": "python", **settings}
+    found = collect(processor=_processor(), blas=_blas(), gpus=_gpus(), **known)
     state = git_state(os.getcwd())
     return {**found, "git": state} if state else found
 
@@ -154,25 +157,26 @@ def git_state(folder: str) -> GitState | None:
 
     Asked once in a process: the code under test is what was imported then.
     """
-    head = _git(folder, "rev-parse", "--verify", "--quiet", "HEAD")
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
+    git = ("git", "-C", folder)
+    head = _said(*git, "rev-parse", "--verify", "--quiet", "HEAD")
+    changes = _said(*git, "status", "--porcelain", "--untracked-files=no")
     if changes is None:
         return None
     return GitState(commit=head or "", dirty=bool(changes))
 
 
-def _git(folder: str, *arguments: str) -> str | None:
-    """What git prints; None where it fails or is not there."""
+def _said(*command: str) -> str | None:
+    """What a command prints; None where it fails, is not there, or takes too long."""
     try:
         done = subprocess.run(
-            ["git", "-C", folder, *arguments],
+            command,
             env={**os.environ, "GIT_OPTIONAL_LOCKS": "0"},
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             encoding="utf-8",
             errors="replace",
-            timeout=_GIT_SECONDS,
+            timeout=_SECONDS_AT_MOST,
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
@@ -189,6 +193,14 @@ def _blas() -> dict[str, str]:
     found = built.get("Build Dependencies", {}).get("blas", {})
     words = " ".join(str(found[key]) for key in ("name", "version") if found.get(key))
     return {"numpy": words} if words else {}
+
+
+@cache
+def _gpus() -> tuple[str, ...]:
+    """``NVIDIA H100 80GB HBM3, driver 550.54.15``, of each that the driver shows."""
+    query = "--query-gpu=name,driver_version"
+    said = _said("nvidia-smi", query, "--format=csv,noheader") or ""
+    return tuple(", driver ".join(line.rsplit(", ", 1)) for line in said.splitlines())
 
 
 @cache

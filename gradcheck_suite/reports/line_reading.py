@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -35,7 +36,7 @@ class Limits:
     total: int = 2**30
 
 
-UNLIMITED = Limits(2**63, 2**63, 2**63)
+UNLIMITED = Limits(sys.maxsize, sys.maxsize - 1, sys.maxsize)
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from gradcheck_suite.specification.clause import clauses
 from gradcheck_suite.specification.identity import identity
 from gradcheck_suite.teeth import summary
 
-#: What every header says of where it comes from.
+#: What every header says of where it comes from. (The seed is with each outcome too.)
 COMPLETE = (
     "suite",
     "specification",
@@ -23,7 +23,6 @@ COMPLETE = (
     "libraries",
     "devices",
     "flags",
-    "seed",
     "started",
 )
 _NAMED = 3  # examples in a sentence
@@ -64,7 +63,7 @@ def _reliable(report: Report) -> Iterator[Finding]:
     yield Finding("nothing is answered twice", _twice(run))
     yield Finding("what fails can be seen again", _not_shown_again(run))
     for name, facts in _headers(run):
-        missing = [key for key in COMPLETE if not facts.get(key) and facts.get(key) != 0]
+        missing = [key for key in COMPLETE if key not in facts]
         wrong = f"the header says nothing of {', '.join(missing)}" if missing else ""
         yield Finding(f"it says where it comes from{name}", wrong)
 
@@ -109,7 +108,7 @@ def _not_shown_again(run: Run) -> str:
 
 
 def _left_out(run: Run) -> str:
-    """Which clauses were not put to an implementation, whatever it answered."""
+    """Which questions were not put to an implementation, whatever it answered."""
     for name, facts in _headers(run):
         for key in ("clauses", "exclude", "cases"):
             if facts.get(key):
@@ -121,9 +120,10 @@ def _left_out(run: Run) -> str:
     asked: dict[tuple[str, str, str], set[str]] = {}
     for record in run.outcomes:
         place = (record.part, record.implementation, record.backend)
-        asked.setdefault(place, set()).add(record.clause)
+        asked.setdefault(place, set()).add(f"{record.clause}/{record.case}")
+    every = [f"{clause.id}/{case.id}" for clause in clauses() for case in clause.cases]
     for (_, implementation, backend), ids in asked.items():
-        missing = [clause.id for clause in clauses() if clause.id not in ids]
+        missing = [question for question in every if question not in ids]
         if missing:
             return f"{implementation} [{backend}] was not asked {_few(missing)}"
     return ""

@@ -30,6 +30,7 @@ def report_files(config: pytest.Config, settings: Settings) -> ReportFiles:
         strict=settings.strict,
         quick=settings.quick,
         runner="pytest",
+        **({"clauses": settings.clauses} if settings.clauses else {}),
     )
     paths = [str(config.invocation_params.dir / path) for path in settings.reports]
     try:
