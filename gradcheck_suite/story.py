@@ -81,10 +81,7 @@ def tell(
         versions: versions of the libraries where it ran; default the installed ones.
         but: why a good outcome is told all the same, or a bad one is worse than it seems.
     """
-    version = (versions or {}).get(record.backend) or provenance.version(record.backend)
-    place = f"[{record.backend} {version}, {record.device}, {record.dtype}]"
-    status = record.status.upper() + (" (known deviation)" if record.deviation else "")
-    title = f"{status} {record.clause}  {record.implementation} {place}"
+    title = headline(record, versions)
     lines = [textwrap.fill(title, width, subsequent_indent="  ", break_long_words=False)]
     for label, text in facts(record):
         lines.append(_line(label, text, width))
@@ -95,6 +92,14 @@ def tell(
     if record.snippet:
         lines.append(_line("snippet", record.snippet, width))
     return visible("\n".join(lines))
+
+
+def headline(record: Record, versions: Mapping[str, str] | None = None) -> str:
+    """What was found, of which clause, where: ``FAILED gradient.analytic  my.loss [torch …]``."""
+    version = (versions or {}).get(record.backend) or provenance.version(record.backend)
+    place = f"[{record.backend} {version}, {record.device}, {record.dtype}]"
+    status = record.status.upper() + (" (known deviation)" if record.deviation else "")
+    return f"{status} {record.clause}  {record.implementation} {place}"
 
 
 def facts(record: Record) -> Iterator[tuple[str, str]]:

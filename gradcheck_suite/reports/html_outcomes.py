@@ -26,6 +26,22 @@ KINDS = (
     "passed",
     "skipped",
 )
+#: Each with a sign, so that no colour has to be told from another.
+SIGNS = {
+    "errored": "!",
+    "failed": "✗",
+    "inconclusive": "?",
+    "known": "≈",
+    "advice": "▵",
+    "declared": "○",
+    "passed": "✓",
+    "skipped": "·",
+}
+#: Facts that are shown in a typeface whose figures line up.
+FIGURES = frozenset(
+    {"at", "found", "bound", "trace", "printed", "warned", "snippet", "dialect", "replay"}
+)
+WORDS = {"known": "known deviation", "advice": "advice"}
 #: Those that stand between a run and ``passed``.
 DECIDING = KINDS[:3]
 COLUMNS = ("clause", "level", "case", "implementation", "backend", "device", "dtype", "part")
@@ -60,6 +76,9 @@ def encoded(run: Run) -> dict[str, Any]:
         seconds.append(_short(record.seconds))
     return {
         "kinds": KINDS,
+        "signs": SIGNS,
+        "words": WORDS,
+        "figures": sorted(FIGURES),
         "deciding": DECIDING,
         "columns": columns,
         "story": stories,

@@ -10,26 +10,14 @@ from urllib.parse import quote
 
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.reports.evidence import provenance, versions, visible
-from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, cut
-from gradcheck_suite.story import most_telling, tell
+from gradcheck_suite.reports.html_outcomes import DECIDING, FIGURES, KINDS, SIGNS, WORDS, cut
+from gradcheck_suite.story import facts, headline, most_telling
 from gradcheck_suite.teeth import Planted, Teeth, summary
 
-#: Each with a sign, so that no colour has to be told from another.
-SIGNS = {
-    "errored": "!",
-    "failed": "✗",
-    "inconclusive": "?",
-    "known": "≈",
-    "advice": "▵",
-    "declared": "○",
-    "passed": "✓",
-    "skipped": "·",
-}
-WORDS = {"known": "known deviation", "advice": "advice"}
 STORIES_AT_MOST = 50
 """Stories that a browser without scripts shows."""
-STORY_AT_MOST = 4_000
-"""Characters of one of them."""
+TEXT_AT_MOST = 2_000
+"""Characters of one text in them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +47,7 @@ def overview(run: Run) -> dict[str, Any]:
         "started": str(run.provenance.get("started", ""))[:16].replace("T", " "),
         "counts": [(each, counts[each], _word(each, counts[each])) for each in KINDS],
         "signs": SIGNS,
+        "figures": FIGURES,
         "total": len(run.outcomes),
         "families": _families(run),
         "grid": _grid(run, kinds),
@@ -174,13 +163,18 @@ def _grouped(run: Run, said: Callable[[Record], str]) -> list[tuple[str, str, st
     return [(*key, number) for key, number in counts.items()]
 
 
-def _stories(run: Run) -> list[tuple[str, str]]:
-    """(status, story) of the first failures, the most telling ones before the others."""
+def _stories(run: Run) -> list[tuple[str, str, list[tuple[str, str]]]]:
+    """(account, headline, facts) of the first failures, the most telling ones before the others."""
     versions_of = versions(run)
     return [
         (
-            record.status.value,
-            cut(tell(record, width=100, versions=versions_of(record)), STORY_AT_MOST),
+            record.account(strict=run.strict),
+            cut(headline(record, versions_of(record)), TEXT_AT_MOST),
+            [
+                (label, cut(text, TEXT_AT_MOST))
+                for label, text in (*facts(record), ("replay", record.replay))
+                if text
+            ],
         )
         for record in most_telling(run.failures)[:STORIES_AT_MOST]
     ]

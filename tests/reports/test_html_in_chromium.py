@@ -343,7 +343,7 @@ def test_nothing_makes_the_page_wider_than_the_screen(
         assert wide == []
         assert page.evaluate("document.documentElement.scrollWidth") == width
     else:
-        for story in page.locator("pre.story").all():
+        for story in page.locator("article").all():
             box = story.bounding_box()
             assert box["x"] >= 0
             assert box["x"] + box["width"] <= width
@@ -429,7 +429,7 @@ def test_without_scripts_there_are_the_verdict_the_table_and_the_stories(opened:
     page = opened(several(), java_script_enabled=False)
     assert "Not passed" in page.locator("h1").inner_text()
     assert page.locator(".grid tbody tr").count() == 3
-    stories = page.locator("pre.story").all_inner_texts()
+    stories = page.locator("article").all_inner_texts()
     assert len(stories) == 13
     assert "everything is off by the same factor 4" in stories[0]
     assert not page.locator("#filters").is_visible()

@@ -16,8 +16,7 @@ import pytest
 from runs import BROKEN, FAILED, HOSTILE, RUNS, many, record, run_of
 
 from gradcheck_suite.outcome import ACCOUNTS, Errored, ErrorMap, Failed, StepCurve
-from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, encoded
-from gradcheck_suite.reports.html_overview import SIGNS
+from gradcheck_suite.reports.html_outcomes import DECIDING, KINDS, SIGNS, encoded
 from gradcheck_suite.reports.html_page import HtmlPage, json_in_html
 from gradcheck_suite.teeth import Planted, Teeth
 

@@ -4,7 +4,6 @@
 const lowest = 1e-4; // what is smaller, or 0, stands at the edge
 const highest = 1e4; // and so does what is larger, or infinite
 const rowHeight = 20;
-const pointTones = { passed: "--passed", declared: "--declared", known: "--known", advice: "--advice", inconclusive: "--inconclusive", failed: "--failed", errored: "--errored" };
 const marginBox = document.getElementById("margin-plot");
 let marginPlot = null;
 
@@ -47,7 +46,7 @@ function drawMargins(box, rows, clauses) {
       kind: field(row, "kind"),
     }))
     .sort((a, b) => a.x - b.x);
-  const kinds = Object.keys(pointTones).filter((kind) => points.some((point) => point.kind === kind));
+  const kinds = [...presentKinds].reverse(); // the worst are drawn last, over the others
   const columns = kinds.map((kind) => points.map((point) => (point.kind === kind ? point.y : null)));
   const many = points.length > 4000;
   const plot = chart(
@@ -72,7 +71,7 @@ function drawMargins(box, rows, clauses) {
         {},
         ...kinds.map((kind) => ({
           paths: () => null,
-          points: { show: true, size: many ? 3 : 5, width: 0, space: 0, fill: () => `${colour(pointTones[kind])}${kind === "passed" ? "88" : "dd"}` },
+          points: { show: true, size: many ? 3 : 5, width: 0, space: 0, fill: () => `${colour(`--${kind}`)}${kind === "passed" ? "88" : "dd"}` },
         })),
       ],
       hooks: {
@@ -106,7 +105,7 @@ function followPointer(plot, points) {
   plot.over.addEventListener("mousemove", (event) => {
     const point = near(event);
     plot.over.style.cursor = point ? "pointer" : "default";
-    plot.over.title = point ? `${signs[point.kind]} ${idOf(point.row)}\n${field(point.row, "implementation")} · ${times(margin(point.row))} the bound` : "";
+    plot.over.title = point ? `${data.signs[point.kind]} ${idOf(point.row)}\n${field(point.row, "implementation")} · ${times(margin(point.row))} the bound` : "";
   });
   plot.over.addEventListener("click", (event) => {
     const point = near(event);

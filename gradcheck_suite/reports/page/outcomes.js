@@ -34,7 +34,7 @@ function clauseGroup(rows, onOpen) {
   for (const row of rows) counts.set(field(row, "kind"), (counts.get(field(row, "kind")) ?? 0) + 1);
   const tally = data.kinds
     .filter((kind) => counts.has(kind))
-    .map((kind) => element("span", { class: `tone-${kind}` }, `${signs[kind]} ${counts.get(kind)} ${kindWords[kind] ?? kind}`));
+    .map((kind) => element("span", { class: `tone-${kind}` }, `${data.signs[kind]} ${counts.get(kind)} ${wordFor(kind)}`));
   const lines = element("div", { class: "lines" });
   const group = element(
     "section",

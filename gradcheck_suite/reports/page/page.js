@@ -13,7 +13,7 @@ function buildFilters() {
       "label",
       { class: `toggle tone-${kind}` },
       element("input", { type: "checkbox", name: "status", value: kind, onchange: read }),
-      element("span", {}, element("span", { class: "sign", "aria-hidden": "true" }, signs[kind]), kindWords[kind] ?? kind),
+      element("span", {}, signOf(kind), wordFor(kind)),
     );
   const statuses = element("fieldset", {}, element("legend", { class: "off" }, "Status"), ...presentKinds.map(box));
   const selects = facets.filter((name) => valuesOf(name).length > 1).map((name) =>

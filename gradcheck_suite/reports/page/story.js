@@ -1,9 +1,15 @@
 "use strict";
 // One outcome: a line that opens into its story, its plots, and a command to see it again.
 
-const signs = { errored: "!", failed: "✗", inconclusive: "?", known: "≈", advice: "▵", declared: "○", passed: "✓", skipped: "·" };
-const kindWords = { known: "known deviation" };
-const figures = new Set(["at", "found", "bound", "trace", "printed", "warned", "snippet", "dialect"]);
+const figures = new Set(data.figures);
+
+function signOf(kind) {
+  return element("span", { class: "sign", "aria-hidden": "true" }, data.signs[kind]);
+}
+
+function wordFor(kind) {
+  return data.words[kind] ?? kind;
+}
 
 function outcomeLine(row, onOpen) {
   const kind = field(row, "kind");
@@ -11,7 +17,7 @@ function outcomeLine(row, onOpen) {
   const head = element(
     "summary",
     {},
-    element("span", { class: `status tone-${kind}` }, element("span", { class: "sign", "aria-hidden": "true" }, signs[kind]), kindWords[kind] ?? kind),
+    element("span", { class: `status tone-${kind}` }, signOf(kind), wordFor(kind)),
     element("span", { class: "case" }, field(row, "case").split("~")[0]),
     element("span", { class: "who" }, element("b", {}, field(row, "implementation")), ` ${place}`),
     element("span", { class: "margin" }, Number.isNaN(margin(row)) ? "" : `${times(margin(row))} bound`),
