@@ -93,7 +93,8 @@ class Selection:
             of a case that was given or found (``rows2-classes3-mean~…``).
         dtypes: dtypes; empty for the implementation's own.
         quick: of each clause only the first case that applies of every arrangement (kind of
-            target, layout, rank; see ``Recipe.arrangement``), in the first dtype.
+            target, options, layout, rank, size; see ``Recipe.arrangement``), in the
+            first dtype.
         seed: of every case.
     """
 
@@ -405,7 +406,7 @@ class Runner:
 
     def _why_not(self, subject: BoundSubject, job: Job) -> str:
         if self._is_spared(job):
-            return f"asked in another dtype alone: {self.backend.name} compiles every shape anew"
+            return f"asked at one size alone: {self.backend.name} compiles every shape anew"
         case = self._case(job)
         if isinstance(job.recipe, GivenCase) and not _speaks_of(job.clause, case, subject.dialect):
             return "the clause does not say what the answer to this case is"
@@ -413,10 +414,10 @@ class Runner:
         return next((reason for reason in reasons if reason), "")
 
     def _is_spared(self, job: Job) -> bool:
-        """Whether it would be one of many shapes, compiled once more for a second dtype."""
+        """Whether it is one of many shapes to compile, in a quick run or for a second dtype."""
         if not (job.clause.many_shapes and self.backend.compiles_shapes):
             return False
-        again = job.dtype != self.jobs[0].dtype  # a plan starts with its first dtype
+        again = self.selection.quick or job.dtype != self.jobs[0].dtype  # the plan's first
         return again and job.recipe != job.clause.cases[0]
 
     def _verdict(self, subject: BoundSubject, job: Job) -> Verdict:

@@ -83,8 +83,8 @@ def conformance(
         seed: seed of every case; each outcome carries it.
         strict: SHOULD clauses count.
         fail_fast: stop at the first failure.
-        quick: only the most telling cases of each clause (one of every kind of target, layout
-            and rank that it has), in the first dtype.
+        quick: only the most telling cases of each clause (one of every kind of target, set of
+            options, layout, rank and size that it has), in the first dtype.
         jobs: worker processes, 1 if not given; more than one implies ``isolate``. With an
             executor: into how many parts the work is cut, one per processor here if not given.
         isolate: judge in a process of its own, which may crash or hang without harm. Default:

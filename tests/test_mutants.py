@@ -117,3 +117,20 @@ def test_the_corpus_is_as_large_as_is_promised() -> None:
     convicted = [mutant for mutant in every_mutant() if not mutant.missed]
 
     assert len(convicted) >= 100
+
+
+# JAX compiles for minutes: python -m benchmarks.quick
+@pytest.mark.parametrize("backend", ["numpy", "torch"])
+def test_a_quick_run_convicts_nine_in_ten(backend: str) -> None:
+    if backend in MISSING:
+        pytest.skip(MISSING[backend])
+    every = [each for each in mutants.of(backend) if not each.environment]
+    missed = [
+        each.name
+        for each in every
+        if gs.conformance(
+            each.implementation, quick=True, fail_fast=True, strict=is_advice(each)
+        ).passed
+    ]
+
+    assert len(missed) <= len(every) // 10, missed

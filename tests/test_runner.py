@@ -497,7 +497,7 @@ def test_a_quick_run_takes_the_first_case_that_applies() -> None:
     run = judged(lambda logits, targets: correct(logits, targets), "*", quick=True)
     assert len(run.outcomes) == len({record.id for record in run.outcomes})
     assert {record.case for record in run.executed if record.clause == "value.definition"} == {
-        "seed-example"
+        "rows4-classes5-mean"
     }
     assert {record.dtype for record in run.outcomes} == {"float64"}
 

@@ -8,6 +8,7 @@ import numpy.typing as npt
 from gradcheck_suite.case import Case
 from gradcheck_suite.checks.gradient import reduction
 from gradcheck_suite.checks.judgement import judge, number, worst_of
+from gradcheck_suite.checks.sized import sized
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.errors import ImplementationError
 from gradcheck_suite.outcome import Failed, Passed, Skipped, Verdict
@@ -69,7 +70,10 @@ def concatenation(subject: Subject, case: Case) -> Verdict:
         weights = [Reference(chunk, subject.dialect).denominator for chunk in chunks]
         if all(weights):  # a chunk without a valid row has no mean
             break
-    values = [subject.value(chunk).astype(np.longdouble) for chunk in chunks]
+    parts = [sized(subject, chunk) for chunk in chunks]
+    values = [
+        part.value(chunk).astype(np.longdouble) for part, chunk in zip(parts, chunks, strict=True)
+    ]
     bounds = [Yardstick.of(subject, chunk) for chunk in chunks]
     total = whole.reference.denominator
     recombined: npt.ArrayLike
@@ -100,12 +104,13 @@ def concatenation(subject: Subject, case: Case) -> Verdict:
     ]
     if not subject.supports(case, "gradient"):
         together = subject.gradients(case).logits
-        for chunk, cut, weight, chunk_bound in zip(chunks, cuts, weights, bounds, strict=True):
+        for k, (chunk, cut) in enumerate(zip(chunks, cuts, strict=True)):
+            weight, chunk_bound = weights[k], bounds[k]
             share = weight / total if case.options.reduction == "mean" else 1.0
             verdicts.append(
                 judge(
                     "gradient of a chunk",
-                    subject.gradients(chunk).logits.astype(np.longdouble) * share,
+                    parts[k].gradients(chunk).logits.astype(np.longdouble) * share,
                     whole.reference.gradient[cut],
                     chunk_bound.gradient_bound * share + whole.gradient_bound.take(cut),
                     names=("from the chunk", "specified for the whole"),
@@ -127,7 +132,7 @@ def degenerate(subject: Subject, case: Case) -> Verdict:
     """N = 1 keeps its axis, C = 1 gives zeros, N = 0 is empty and its mean is declared."""
     if case.rows == 0:
         return _empty(subject, case)
-    return reduction(subject, case)
+    return reduction(sized(subject, case), case)
 
 
 def _empty(subject: Subject, case: Case) -> Verdict:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks.gradient import reduction, target_gradient
 from gradcheck_suite.checks.judgement import judge, worst_of
 from gradcheck_suite.checks.offering import offered
+from gradcheck_suite.checks.sized import sized
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.layout import LAYOUTS, np_expand
 from gradcheck_suite.numerics.tolerance import Bound
@@ -146,17 +146,11 @@ def sizes(subject: Subject, case: Case) -> Verdict:
     if isinstance(asked, Skipped):
         return asked
     yardstick = Yardstick.of(subject, asked)
-    value: FloatArray
-    gradient: npt.NDArray[np.floating] | None
-    if subject.supports(asked, "gradient"):
-        value, gradient = subject.value(asked), None
-    else:
-        found = subject.at_this_size(asked)
-        value, gradient = found.value, found.logits
-    reference = yardstick.reference
-    verdicts = [judge("value", value, reference.value, yardstick.value_bound, reference=reference)]
-    if gradient is not None:
-        bound = yardstick.gradient_bound
+    reference, once = yardstick.reference, sized(subject, asked)
+    value, bound = once.value(asked), yardstick.value_bound
+    verdicts = [judge("value", value, reference.value, bound, reference=reference)]
+    if not subject.supports(asked, "gradient"):
+        gradient, bound = once.gradients(asked).logits, yardstick.gradient_bound
         verdicts.append(judge("gradient", gradient, reference.gradient, bound, reference=reference))
     return worst_of(verdicts)
 

@@ -12,6 +12,7 @@ from gradcheck_suite.checks.same_dtype import (
     gradient_like_a_stable_one,
     value_like_a_stable_one,
 )
+from gradcheck_suite.checks.sized import sized
 from gradcheck_suite.checks.stability import (
     gradient_in_range,
     in_range,
@@ -32,6 +33,7 @@ def accumulation(subject: Subject, case: Case) -> Verdict:
     tells that k classes are missing. A running log-sum-exp adds no ones: it rounds at every
     class, and is held to the bound of a sum in which every addition rounds, κ·min(Cu_s, 1).
     """
+    subject = sized(subject, case)
     exact = bool(np.all(case.logits == case.logits[:, :1])) and case.options.reduction == "none"
     if not exact:
         return in_range(subject, case)

@@ -10,12 +10,14 @@ import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks.judgement import coarse_note, judge, number, place, worst_of
+from gradcheck_suite.checks.sized import sized
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.errors import ImplementationError, Unsupported
 from gradcheck_suite.numerics.tolerance import Bound
 from gradcheck_suite.outcome import Failed, Passed, Skipped, Verdict
 from gradcheck_suite.protocols import Check, Subject
 from gradcheck_suite.specification.dialect import CHOICES, gradient_filter
+from gradcheck_suite.specification.recipe import LARGEST_BLOCK
 
 Rows = npt.NDArray[np.bool_]
 _ANSWERS = tuple(CHOICES["minus_inf_target"])
@@ -137,6 +139,8 @@ def saturated(subject: Subject, case: Case) -> Verdict:
 
 def minus_inf(subject: Subject, case: Case) -> Verdict:
     """−inf beside the target: value and gradient as specified, the gradient exactly 0 there."""
+    if case.classes > LARGEST_BLOCK:
+        subject = sized(subject, case)
     verdict = in_range(subject, case)
     if isinstance(verdict, Failed):
         here = "NaN beside a logit of −inf is 0·(−inf), or (−inf) − (−inf) in a masked block"

@@ -32,7 +32,7 @@ class Clause:
         domain: the cases beyond its own that it speaks of: there a search may ask it; None for
             a clause that needs cases of a special make, or that others imply.
         many_shapes: nearly every case has a shape of its own. Where each of them has to be
-            compiled, only the first is asked again in another dtype.
+            compiled, only the first is asked in a quick run, or again in another dtype.
     """
 
     id: str

@@ -25,6 +25,8 @@ Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mas
 Upstream = Literal["one", "signed", "three", "negative", "zero"]
 ZeroWeights = Literal["none", "last-class", "targets"]
 Outside = Literal["", "next", "past"]
+LARGEST_BLOCK = 1024
+"""Rows or classes: the largest block that kernels in use work through at once."""
 _PROBABILITY_GRAIN = 64
 
 
@@ -79,12 +81,17 @@ class Recipe:
     def arrangement(self) -> tuple[object, ...]:
         """What has code of its own whatever the question is: a quick run asks each once.
 
-        The kind of target, the layout in memory, the rank, and whether there are rows and classes
-        at all.
+        The kind of target, which options are in use, on which side of the classes the index of
+        ignored rows lies, the layout in memory, the rank, and the size: nothing at all, one
+        class, more rows or classes than a block has.
         """
         kind = "index" if self.targets == "index" else "probabilities"
+        options = (self.weight, self.smoothing > 0.0, self.ignored > 0)
+        beyond = self.ignored > 0 and (self.ignore_index >= 0, self.ignore_index >= self.classes)
         axes = 1 if self.batch is None else len(self.batch)
-        return (kind, self.layout, self.beside, axes, self.rows == 0, self.classes == 1)
+        least = (self.rows == 0, self.classes == 1)
+        large = (self.rows > LARGEST_BLOCK, self.classes > LARGEST_BLOCK)
+        return (kind, options, beyond, self.layout, self.beside, axes, least, large)
 
     @property
     def id(self) -> str:

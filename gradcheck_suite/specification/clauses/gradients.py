@@ -17,8 +17,8 @@ CLAUSES = (
         domain=domain.usual,
         cases=(
             Recipe(upstream="signed"),
-            SEED_EXAMPLE,
             Recipe(reduction="mean"),
+            SEED_EXAMPLE,
             Recipe(reduction="mean", ignored=1),
             Recipe(reduction="mean", ignored=1, weight=True),
             Recipe(reduction="sum"),
@@ -46,9 +46,9 @@ CLAUSES = (
         origin="seed: ∂L/∂f_3 < 0 and the other three > 0",
         why="A loss that is maximised trains, for a while, without an error message.",
         cases=(
-            SEED_EXAMPLE,
-            Recipe(reduction="mean"),
             Recipe(upstream="signed"),
+            Recipe(reduction="mean"),
+            SEED_EXAMPLE,
             Recipe(reduction="sum", upstream="negative"),
         ),
     ),
@@ -92,8 +92,8 @@ CLAUSES = (
         origin="seed: ∂L/∂f_1 = (−1/p_3)(−p_1 p_3) = p_1",
         why="The long way round and the short one must meet: it is how the seed derives p − t.",
         cases=(
-            SEED_EXAMPLE,
             Recipe(reduction="mean"),
+            SEED_EXAMPLE,
             Recipe(targets="probabilities"),
         ),
     ),

@@ -16,10 +16,11 @@ CLAUSES = (
         why="A float64 loss that passes through float32 is right to seven digits, and every "
         "tolerance of 1e-5 accepts it.",
         cases=(
-            Recipe(rows=32, classes=100),
             Recipe(logits="wide"),
+            Recipe(rows=32, classes=100),
             Recipe(logits="saturating"),
             Recipe(rows=32, classes=100, reduction="mean"),
+            Recipe(logits="wide", targets="probabilities"),
             Recipe(rows=32, classes=100, logits="wide", targets="probabilities"),
         ),
     ),
@@ -32,10 +33,11 @@ CLAUSES = (
         origin="Blanchard, Higham and Higham 2021 (docs/bounds.md); TE#3193",
         why="Off-target elements are small; an absolute tolerance accepts 0 for all of them.",
         cases=(
-            Recipe(rows=32, classes=100),
             Recipe(logits="wide"),
+            Recipe(rows=32, classes=100),
             Recipe(logits="saturating"),
             Recipe(rows=32, classes=100, reduction="mean"),
+            Recipe(logits="wide", targets="probabilities"),
             Recipe(rows=32, classes=100, logits="wide", targets="probabilities"),
         ),
     ),

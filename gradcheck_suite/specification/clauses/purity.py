@@ -101,8 +101,9 @@ CLAUSES = (
         why="A run that cannot be repeated cannot be debugged; noise within the tolerance hides a "
         "race, or dropout that was left on.",
         cases=(
-            Recipe(rows=32, classes=100),
             Recipe(reduction="mean"),
+            Recipe(),
+            Recipe(rows=32, classes=100),
             Recipe(targets="probabilities"),
             Recipe(reduction="mean", targets="probabilities"),
         ),

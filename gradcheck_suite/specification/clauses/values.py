@@ -17,8 +17,8 @@ CLAUSES = (
         domain=domain.usual,
         cases=(
             Recipe(),
-            SEED_EXAMPLE,
             Recipe(reduction="mean"),
+            SEED_EXAMPLE,
             Recipe(targets="probabilities"),
             Recipe(logits="wide"),
             Recipe(logits="rare"),
@@ -44,9 +44,9 @@ CLAUSES = (
         origin="seed: the likelihood of several examples",
         why="The product of many small probabilities underflows; it is compared in log space.",
         cases=(
-            Recipe(rows=32, classes=100, reduction="sum"),
             Recipe(reduction="sum"),
             Recipe(),
+            Recipe(rows=32, classes=100, reduction="sum"),
             Recipe(reduction="mean"),
             Recipe(reduction="sum", targets="probabilities"),
         ),
