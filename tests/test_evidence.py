@@ -173,6 +173,17 @@ def test_evidence_that_cannot_be_had_changes_no_verdict(then: Any) -> None:
     assert (cut.reason, cut.verdict.sides) == (whole.reason, whole.verdict.sides)
 
 
+def test_what_is_slow_is_not_asked_for_a_curve() -> None:
+    def slow(logits: Any, targets: Any) -> Any:
+        time.sleep(0.11)
+        return doubled(logits, targets)
+
+    verdict = failing(slow, cases="seed-example", quick=False).verdict
+    assert isinstance(verdict, Failed)
+    assert verdict.step_curve is None
+    assert verdict.error_map is not None
+
+
 def test_gathering_evidence_is_not_heard() -> None:
     def loud(logits: Any, targets: Any) -> Any:
         warnings.warn("a warning", stacklevel=1)

@@ -7,6 +7,7 @@ had is left out.
 from __future__ import annotations
 
 import io
+import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout, suppress
@@ -33,6 +34,8 @@ LADDER = range(-8, 7)
 """Steps of a V-curve, as powers of two times the natural step: 33 values in all."""
 A_DIRECTION = "a Gaussian direction"
 _ELEMENTS_AT_MOST = 1 << 16
+_SECONDS_AT_MOST = 0.1
+"""Of one evaluation; a kernel in an interpreter would take longer over its curve than over all."""
 
 
 def error_map(
@@ -103,6 +106,10 @@ def step_curve(
     # The code under test has been judged; here it may raise, print, warn or take too long.
     with suppress(Exception, TimeLimitExceeded), _unheard(), np.errstate(all="ignore"):
         size = float(np.sum(np.abs(value(0.0))))
+        start = time.perf_counter()
+        value(chosen)
+        if time.perf_counter() - start > _SECONDS_AT_MOST:
+            return None
         at: dict[float, Estimate] = {
             h: directional_derivative(
                 lambda node: np.sum(value(node)),

@@ -11,22 +11,12 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from gradcheck_suite.outcome import Failed, Record, Run
+from gradcheck_suite.outcome import ErrorMap, Failed, Record, Run, Status, StepCurve
 from gradcheck_suite.reports.evidence import visible
 from gradcheck_suite.story import facts, most_telling
 
-#: ``outcome.ACCOUNTS``, the worst first.
-KINDS = (
-    "errored",
-    "failed",
-    "inconclusive",
-    "known",
-    "advice",
-    "declared",
-    "passed",
-    "skipped",
-)
-#: Each with a sign, so that no colour has to be told from another.
+#: ``outcome.ACCOUNTS``, the worst first, each with a sign, so that no colour has to be told from
+#: another.
 SIGNS = {
     "errored": "!",
     "failed": "✗",
@@ -37,13 +27,15 @@ SIGNS = {
     "passed": "✓",
     "skipped": "·",
 }
+KINDS = tuple(SIGNS)
+#: Those that stand between a run and ``passed``.
+DECIDING = KINDS[:3]
+#: What an account is called, where that is not its name.
+WORDS = {"known": "known deviation"}
 #: Facts that are shown in a typeface whose figures line up.
 FIGURES = frozenset(
     {"at", "found", "bound", "trace", "printed", "warned", "snippet", "dialect", "replay"}
 )
-WORDS = {"known": "known deviation", "advice": "advice"}
-#: Those that stand between a run and ``passed``.
-DECIDING = KINDS[:3]
 COLUMNS = ("clause", "level", "case", "implementation", "backend", "device", "dtype", "part")
 EVIDENCE_AT_MOST = 800_000
 """Characters of error maps and step curves that a page holds."""
@@ -134,29 +126,34 @@ class _Shortened:
 
 def _story(record: Record, shortened: _Shortened) -> Iterator[str]:
     """Label, text, label, text, …; what the code under test said may be cut, what we say is not."""
+    good = record.status in (Status.PASSED, Status.SKIPPED)
     snippet = [("snippet", record.snippet)] if record.snippet else []
     for label, text in (*facts(record), *snippet):
-        yield from (label, shortened.text(text) if label in _THEIRS else _name(text))
+        if label not in _THEIRS:
+            yield from (label, _name(text))
+        else:
+            yield from (label, cut(visible(text), LONG) if good else shortened.text(text))
 
 
 def _evidence(run: Run) -> dict[int, dict[str, Any]]:
     """The plots of failures by row: of the most telling ones, as far as there is room."""
     rows = {id(record): row for row, record in enumerate(run.outcomes)}
     left, found = EVIDENCE_AT_MOST, {}
-    for record in most_telling(record for record in run.outcomes if _plots(record)):
-        left -= len(str(_plots(record)))
+    for record in most_telling(record for record in run.outcomes if any(_plots(record).values())):
+        parts = {name: asdict(part) for name, part in _plots(record).items() if part is not None}
+        shown = _plain(parts)
+        left -= len(str(shown))
         if left < 0:
             break
-        found[rows[id(record)]] = _plots(record)
+        found[rows[id(record)]] = shown
     return dict(sorted(found.items()))
 
 
-def _plots(record: Record) -> dict[str, Any]:
+def _plots(record: Record) -> dict[str, ErrorMap | StepCurve | None]:
     verdict = record.verdict
     if not isinstance(verdict, Failed):
         return {}
-    parts = {"map": verdict.error_map, "curve": verdict.step_curve}
-    return {name: _plain(asdict(part)) for name, part in parts.items() if part is not None}
+    return {"map": verdict.error_map, "curve": verdict.step_curve}
 
 
 def _plain(value: Any) -> Any:
