@@ -146,6 +146,23 @@ def test_merged_outcomes_say_where_they_come_from_and_headers_are_kept() -> None
     assert run.provenance["flags"][0] == "merge"
 
 
+def test_a_folder_stands_for_the_reports_in_it() -> None:
+    Path("jobs").mkdir()
+    written("jobs/torch.jsonl", outcome("two"))
+    written("jobs/numpy.json", outcome("one"))
+    for other in ("numpy.ctrf.json", "numpy.badge.json", "numpy.md"):
+        written(f"jobs/{other}", outcome("one"))
+    assert invoke("merge", "jobs", "--output", "m.json").exit_code == 0
+    assert [record.part for record in JsonLines().read("m.json").outcomes] == ["numpy", "torch"]
+
+
+def test_a_folder_without_a_report_is_refused() -> None:
+    Path("jobs").mkdir()
+    result = invoke("merge", "jobs", "--output", "m.json")
+    assert result.exit_code == 2
+    assert "no report (.json, .jsonl) lies in the folder jobs" in result.output
+
+
 def test_what_is_there_twice_is_kept_once() -> None:
     written("a.json", outcome("one"), outcome("two"))
     written("b.json", outcome("two", seconds=9.0), outcome("three"))
@@ -431,9 +448,10 @@ def test_what_is_no_report_is_an_error_of_one_line_to_every_command(name: str) -
         assert not set(result.output) & {"\x1b", "\x00", "\x07"}
 
 
-@pytest.mark.parametrize("file", ["absent.json", "."])
+@pytest.mark.parametrize("file", ["absent.json", "folder"])
 def test_what_cannot_be_read_is_an_error_of_one_line(file: str) -> None:
     written("good.json", outcome("one"))
+    Path("folder").mkdir()
     for arguments in commands(file):
         assert invoke(*arguments).exit_code == 2
 

@@ -15,9 +15,11 @@ from rich.text import Text
 
 from gradcheck_suite import display
 from gradcheck_suite.cli.arguments import usage
+from gradcheck_suite.discovery import report_format
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.reports.files import ReportFiles, writable
+from gradcheck_suite.reports.json_lines import JsonLines
 from gradcheck_suite.reports.line_reading import UNLIMITED, Limits, Report, read_report
 from gradcheck_suite.reports.schema import schema as schema_of_a_line
 from gradcheck_suite.review import telling
@@ -81,6 +83,8 @@ def report(file: str, outputs: tuple[str, ...], unlimited: bool) -> None:
 def merge(files: tuple[str, ...], outputs: tuple[str, ...], unlimited: bool) -> None:
     """Merge the JSON Lines reports in FILES: the environments of tox, the jobs of CI.
 
+    A folder stands for the reports that lie in it.
+
     What is there twice is kept once. Each outcome says which report it comes from, and each
     report's header is kept.
 
@@ -90,6 +94,7 @@ def merge(files: tuple[str, ...], outputs: tuple[str, ...], unlimited: bool) -> 
     written = usage(lambda: ReportFiles(outputs, {}), _OPTIONS)
     if not outputs:
         raise click.UsageError("--output: nowhere to write to; give --output merged.json")
+    files = tuple(usage(lambda: [each for path in files for each in _reports_at(path)]))
     names = zip(names_of(files), files, strict=True)
     runs = [(name, _read(file, unlimited).run) for name, file in names]
     done = usage(lambda: merged(runs))
@@ -190,6 +195,18 @@ def schema() -> None:
 def _read(file: str, unlimited: bool) -> Report:
     found: Report = usage(lambda: read_report(file, UNLIMITED if unlimited else Limits()))
     return found
+
+
+def _reports_at(path: str) -> list[str]:
+    """A file as it is; of a folder the JSON Lines reports, by name."""
+    folder = Path(path)
+    if not folder.is_dir():
+        return [path]
+    found = [each for each in sorted(folder.iterdir()) if each.name.endswith(JsonLines.suffixes)]
+    reports = [str(each) for each in found if isinstance(report_format(each), JsonLines)]
+    if not reports:
+        raise UsageError(f"report: no report (.json, .jsonl) lies in the folder {path}")
+    return reports
 
 
 def _by_implementation(run: Run) -> Iterator[Run]:
