@@ -122,9 +122,10 @@ class Judge:
         norm = float(np.linalg.norm(right))
         return float(np.linalg.norm(delta)) / norm if norm else 0.0
 
-    def convicts(self, error: Error) -> bool:
+    def status(self, error: Error) -> Status:
+        """What it says of the implementation with the error in its answers."""
         planted = cast(Subject, _Answering(self.subject, self._answers, error))
-        return self.check.run(planted, self.case).status is Status.FAILED
+        return self.check.run(planted, self.case).status
 
 
 class _Answering:
@@ -173,8 +174,10 @@ def plant(judges: Sequence[Judge], dtype: str) -> tuple[tuple[Planted, ...], str
     """The errors that were planted and who convicted them; and why not all could be.
 
     Args:
-        judges: in the order in which they are asked, until one convicts. One that does not pass
+        judges: in the order in which they are asked, until one fails it. One that does not pass
             what the implementation answers by itself tells nothing about an error that is added.
+            Where none fails it, one that could not settle it has caught it too: a run with an
+            inconclusive outcome has not passed.
         dtype: of the judges' cases.
     """
     planted: list[Planted] = []
@@ -183,7 +186,7 @@ def plant(judges: Sequence[Judge], dtype: str) -> tuple[tuple[Planted, ...], str
         judging = [each for each in judges if each.judges(error.part)]
         if not judging:
             why_not[f"no {error.part} was judged"] = None
-        missed = None
+        found = None
         for judge in judging:
             if isinstance(judge.unplanted, Skipped):
                 continue
@@ -191,10 +194,11 @@ def plant(judges: Sequence[Judge], dtype: str) -> tuple[tuple[Planted, ...], str
                 why_not[f"{judge.clause} {judge.unplanted.status} as it is"] = None
                 continue
             if size := judge.size(error):
-                if judge.convicts(error):
-                    planted.append(Planted(str(error), size, judge.clause))
+                status = judge.status(error)
+                caught = status in (Status.FAILED, Status.INCONCLUSIVE)
+                if found is None or status is Status.FAILED or (caught and not found.caught):
+                    found = Planted(str(error), size, judge.clause if caught else "")
+                if status is Status.FAILED:
                     break
-                missed = missed or Planted(str(error), size)
-        else:
-            planted += [missed] if missed else []
+        planted += [found] if found else []
     return tuple(planted), ", ".join(why_not)

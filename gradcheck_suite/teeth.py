@@ -17,7 +17,8 @@ class Planted:
     Attributes:
         error: what was planted, in words: ``gradient negated``.
         size: ‖δ‖/‖right‖, of the gradient or of the value; infinite for a NaN.
-        clause: id of the clause that convicted it; empty where none did.
+        clause: id of the clause that did not pass it; empty where all did. It failed it, or where
+            a dtype is coarse and no clause fails it, left it inconclusive, which is no pass.
     """
 
     error: str
