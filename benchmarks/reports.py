@@ -32,16 +32,18 @@ SEED = 17
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What one command took."""
+    """What one command took; ``processor``: how many of its seconds it did not wait."""
 
     what: str
     seconds: float
+    processor: float
     mebibytes: float
     written: int
 
     def __str__(self) -> str:
         size = f"{self.written / 2**20:.1f} MiB" if self.written else ""
-        return f"| {self.what} | {self.seconds:.1f} s | {self.mebibytes:.0f} MiB | {size} |"
+        times = f"{self.seconds:.1f} s | {self.processor:.1f} s"
+        return f"| {self.what} | {times} | {self.mebibytes:.0f} MiB | {size} |"
 
 
 def wrong(logits, targets):
@@ -78,7 +80,7 @@ def measured(what: str, *command: str, written: tuple[str, ...] = ()) -> Cost:
     if process.returncode not in (0, 1):
         raise SystemExit(f"{' '.join(command)}: exit code {process.returncode}")
     size = sum(Path(path).stat().st_size for path in written)
-    return Cost(what, seconds, usage.ru_maxrss / 1024, size)
+    return Cost(what, seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024, size)
 
 
 def command(what: str, *words: str, written: tuple[str, ...] = ()) -> Cost:
@@ -129,8 +131,8 @@ def main() -> None:
     root = Path(__file__).resolve().parents[1]
     os.environ["PYTHONPATH"] = os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])
     print(f"{given.outcomes:,} outcomes, {given.failing:.0%} of them failing\n")
-    print("| | time | peak memory | written |")
-    print("|---|--:|--:|--:|")
+    print("| | time | of it on a processor | peak memory | written |")
+    print("|---|--:|--:|--:|--:|")
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
         for cost in costs(given.outcomes, given.failing):

@@ -27,6 +27,7 @@ from gradcheck_suite.outcome import (
     StepCurve,
 )
 from gradcheck_suite.reports.json_lines import JsonLines
+from gradcheck_suite.teeth import Planted, Teeth
 
 text = st.text(max_size=12)
 words = st.text(min_size=1, max_size=12)
@@ -80,7 +81,11 @@ records = st.builds(
     replay=text,
     warnings=st.lists(text, max_size=2).map(tuple),
     output=text,
+    snippet=text,
+    part=text,
 )
+planted = st.lists(st.builds(Planted, text, number, text), max_size=2).map(tuple)
+teeth = st.lists(st.builds(Teeth, words, words, words, words, planted, text), max_size=2).map(tuple)
 PLAIN = Record(
     clause="value.definition",
     level="MUST",
@@ -101,6 +106,8 @@ def values(record: Any) -> Any:
     """The record as nested tuples in which NaN equals NaN."""
     if hasattr(record, "__dataclass_fields__"):
         return (type(record), *(values(getattr(record, f.name)) for f in fields(record)))
+    if isinstance(record, dict):
+        return {key: values(part) for key, part in record.items()}
     if isinstance(record, tuple):
         return tuple(values(part) for part in record)
     return "NaN" if isinstance(record, float) and math.isnan(record) else record
@@ -127,18 +134,20 @@ def test_a_report_is_strict_json_line_by_line(found: list[Record], strict: bool)
 LINES = "one\x85two\u2028three\x1cfour\rfive\n"
 
 
-@settings(many, max_examples=20, phases=(Phase.explicit, Phase.generate))
-@example(found=[replace(PLAIN, output=LINES)])
-@given(found=st.lists(records, max_size=3))
+@settings(many, max_examples=50, phases=(Phase.explicit, Phase.generate))
+@example(found=[replace(PLAIN, output=LINES)], shown=(), truncated=False)
+@given(found=st.lists(records, max_size=3), shown=teeth, truncated=st.booleans())
 def test_a_report_is_read_back(
-    found: list[Record], tmp_path_factory: pytest.TempPathFactory
+    found: list[Record],
+    shown: tuple[Teeth, ...],
+    truncated: bool,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> None:
     path = tmp_path_factory.mktemp("report") / "run.json"
-    run = Run(tuple(found), {"seed": 17}, strict=True, notes=("a note",))
+    facts = {"seed": 17, "libraries": {"numpy": "2.4.6"}, "flags": ("run",), "of others": [1, None]}
+    run = Run(tuple(found), facts, True, ("a note",), shown, truncated)
     run.write(path)
-    back = JsonLines().read(path)
-    assert values(back.outcomes) == values(run.outcomes)
-    assert (back.provenance, back.strict, back.notes) == (run.provenance, True, run.notes)
+    assert values(JsonLines().read(path)) == values(run)
 
 
 def test_numbers_that_json_does_not_know_are_written_as_words() -> None:

@@ -54,9 +54,12 @@ class ReportFiles:
                 self._growing[path] = _told(path, begin, path, self.provenance, self.strict)
 
     def add(self, record: Record) -> None:
-        """One more outcome."""
-        for path, report in self._growing.items():
-            _told(path, report.add, record)
+        """One more outcome. A file that cannot grow (a full disk) is told of at the end."""
+        for path, report in [*self._growing.items()]:
+            try:
+                report.add(record)
+            except OSError:
+                del self._growing[path]
 
     def finish(self, run: Run) -> None:
         """Writes what the run came to.

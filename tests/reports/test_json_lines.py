@@ -97,6 +97,17 @@ def test_an_earlier_report_stays_until_there_is_something_to_run(path: Path) -> 
     assert JsonLines().read(path).outcomes == ()
 
 
+def test_a_file_that_cannot_grow_is_told_of_at_the_end_and_not_in_the_middle(path: Path) -> None:
+    files = ReportFiles([str(path)], {})
+    files.begin()
+    path.unlink()
+    path.mkdir()
+    for record in RUN.outcomes:
+        files.add(record)
+    with pytest.raises(UsageError, match="Is a directory"):
+        files.finish(RUN)
+
+
 def test_one_path_for_two_reports_is_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="is given twice"):
         ReportFiles([str(path), str(path)], {})
