@@ -17,10 +17,21 @@ from hypothesis import strategies as st
 import gradcheck_suite as gs
 from gradcheck_suite import discovery
 from gradcheck_suite.cli import cli
-from gradcheck_suite.outcome import Errored, Failed, Inequality, Passed, Record, Run, Skipped
+from gradcheck_suite.outcome import (
+    Errored,
+    ErrorMap,
+    Failed,
+    Inequality,
+    Passed,
+    Record,
+    Run,
+    Skipped,
+    StepCurve,
+)
 from gradcheck_suite.provenance import of_run
 from gradcheck_suite.reports.json_lines import JsonLines
 from gradcheck_suite.specification.identity import identity
+from gradcheck_suite.teeth import Planted, Teeth
 
 HERE = of_run(specification=identity(), seed=17, flags=("run",), devices={"numpy": ["cpu"]})
 
@@ -495,19 +506,35 @@ def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
             yield from places(part, *path, key)
 
 
-SOUND = [
-    json.loads(json.dumps(line))
-    for line in JsonLines().lines(
-        Run((outcome("one", WRONG), outcome("two", Errored("raises", "trace"))), HERE)
-    )
-]
+STORY = Failed(
+    "wrong",
+    "row 1",
+    (("got", "1"), ("specified", "2")),
+    Inequality("|a − b|", 1.0, 1e-16, (("rounding", 1e-16),)),
+    "off by 2",
+    1e-9,
+    (1, 0),
+    ErrorMap((2, 2), (2, 2), ((0.0, 1.0), (0.0, 0.0)), ((0.0, 2.0), (0.0, 0.0)), "specified"),
+    StepCurve("d", (1e-3, 1e-2), (1.0, 1.0), (0.1, 0.2), 1e-3, 1e-9, 1e-9, 2),
+)
+WHOLE = Run(
+    (
+        outcome("one", STORY, part="a", dialect={"empty_mean": "zero"}, warnings=("careful",)),
+        outcome("two", Errored("raises", "trace"), part="b"),
+        outcome("three", part="b"),
+    ),
+    {**HERE, "parts": [{"name": name, "outcomes": 1, "provenance": HERE} for name in "ab"]},
+    teeth=(Teeth("mine", "numpy", "cpu", "float64", (Planted("zero", 1.0, "value.x"),)),),
+)
+SOUND = [json.loads(json.dumps(line)) for line in JsonLines().lines(WHOLE)]
 PLACES = [(n, path) for n, line in enumerate(SOUND) for path in places(line) if path]
+WORDS = ["", "NaN", "\x1b[2J", "\ud800", "x" * 5000]
 STRANGE = st.sampled_from(
-    [None, True, -1, 10**400, 1e300, "", "\x1b[2J", "x" * 5000, [], [[1]], {}, {"a": {"b": [1]}}]
+    [None, True, -1, 0, 10**400, 1e300, *WORDS, [], [[1]], {}, {"a": {"b": [1]}}]
 )
 
 
-@settings(max_examples=150, derandomize=True, database=None, deadline=None)
+@settings(max_examples=300, derandomize=True, database=None, deadline=None)
 @given(st.sampled_from(PLACES), STRANGE, st.integers(0, 12))
 def test_a_report_with_anything_anywhere_is_refused_or_safe(
     place: tuple[int, tuple[Any, ...]], strange: Any, number: int
