@@ -100,9 +100,10 @@ def test_a_report_is_shown_as_its_run_was() -> None:
     assert result.output.splitlines()[-1] == "NOT passed: 1 passed, 1 failed"
 
 
-@pytest.mark.parametrize(
-    "suffix", sorted({s for each in discovery.members("reports") for s in each.suffixes})
-)
+SUFFIXES = sorted({suffix for each in discovery.members("reports") for suffix in each.suffixes})
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
 def test_a_report_is_written_in_every_format(suffix: str) -> None:
     written("a.json", outcome("one"), outcome("two", WRONG))
     result = invoke("report", "a.json", "--output", f"b{suffix}")
@@ -405,7 +406,7 @@ def test_a_run_from_python_is_verified_like_any_other() -> None:
 def commands(file: str) -> Iterator[tuple[str, ...]]:
     """Every command that reads a report, given a file."""
     yield ("report", file)
-    for suffix in (".json", ".md", ".html", ".xml", ".ctrf.json", ".svg"):
+    for suffix in SUFFIXES:
         yield ("report", file, "--output", f"out{suffix}")
     yield ("merge", file, "good.json", "--output", "merged.json")
     yield ("diff", "good.json", file)
@@ -535,7 +536,7 @@ STRANGE = st.sampled_from(
 
 
 @settings(max_examples=300, derandomize=True, database=None, deadline=None)
-@given(st.sampled_from(PLACES), STRANGE, st.integers(0, 12))
+@given(st.sampled_from(PLACES), STRANGE, st.integers(0, 1000))
 def test_a_report_with_anything_anywhere_is_refused_or_safe(
     place: tuple[int, tuple[Any, ...]], strange: Any, number: int
 ) -> None:
@@ -547,7 +548,8 @@ def test_a_report_with_anything_anywhere_is_refused_or_safe(
         inside = inside[key]
     inside[path[-1]] = strange
     Path("bad.json").write_text("".join(json.dumps(line) + "\n" for line in lines), "utf-8")
-    arguments = [*commands("bad.json")][number]
+    several = [*commands("bad.json")]
+    arguments = several[number % len(several)]
     result = invoke(*arguments)  # no traceback, whatever it is
     assert result.exit_code in (0, 1, 2)
     assert "\x1b" not in result.output
