@@ -92,9 +92,9 @@ def _processors() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def costs(backend: str) -> Iterator[Cost]:
-    """Every implementation that ships for a backend."""
-    ours = {each.name for each in shipped()}
+def costs(backend: str, names: Sequence[str] = ()) -> Iterator[Cost]:
+    """Every implementation that ships for a backend, or those of these names."""
+    ours = set(names) or {each.name for each in shipped()}
     for each in right_ones(backend):
         if each.name in ours:
             yield Cost(
@@ -205,11 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--backends", nargs="+", default=list(installed()), choices=installed())
     parser.add_argument("--jobs", type=int, default=2, help="processes, for the mutants")
     parser.add_argument("--no-time", action="store_true", help="detection alone, nothing written")
+    parser.add_argument("--timed", nargs="+", default=(), help="time these implementations alone")
     parser.add_argument("--output", type=Path, help=f"default {PAGE.name}, if nothing is left out")
     options = parser.parse_args(arguments)
     console = Console()
     wanted = [(b, mutant.name) for b in options.backends for mutant in mutants.of(b)]
-    measured = [] if options.no_time else [c for b in options.backends for c in costs(b)]
+    measured = (
+        [] if options.no_time else [c for b in options.backends for c in costs(b, options.timed)]
+    )
     found = detected(wanted, options.jobs, console)
     lines = list(page(found, measured))
     whole = not options.no_time and set(options.backends) == set(mutants.backends())
