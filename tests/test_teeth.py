@@ -91,13 +91,14 @@ def test_where_a_coarse_bound_lets_an_error_pass_the_finite_difference_convicts_
     assert scaled.clause == "gradient.finite-difference"
 
 
-def test_a_mean_alone_is_shown_the_upstream_where_there_is_one() -> None:
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_one_reduction_alone_is_shown_the_upstream_where_there_is_one(reduction: str) -> None:
     torch = pytest.importorskip("torch")
 
-    def mean(logits: Any, targets: Any) -> Any:
-        return torch.nn.functional.cross_entropy(logits, targets)
+    def reduced(logits: Any, targets: Any) -> Any:
+        return torch.nn.functional.cross_entropy(logits, targets, reduction=reduction)
 
-    declared = gs.Implementation("mean", mean, backend="torch", reductions=("mean",))
+    declared = gs.Implementation("reduced", reduced, backend="torch", reductions=(reduction,))
     (teeth,) = judged(declared).teeth
 
     (ignored,) = (each for each in teeth.planted if each.error == "gradient upstream ignored")
