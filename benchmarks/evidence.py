@@ -123,7 +123,8 @@ def page(lines: Sequence[dict[str, Any]]) -> Iterator[str]:
         f"{len(lines)} full runs, {total:,} outcomes, **{len(accused)} accusations** (outcomes "
         "that stand between a run and *passed*). In "
         + ("every run" if not toothless else f"the runs of all but {', '.join(toothless)}")
-        + " every error planted in the answers was caught by the same clauses."
+        + " every error planted in the answers was caught by the same clauses; what has no "
+        "gradient has none to plant one in."
     )
     yield ""
     yield "*seeds*: how many were run. *advice*: SHOULD clauses, and deviations that are known"
