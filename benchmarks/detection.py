@@ -2,19 +2,21 @@
 
     python -m benchmarks.detection                      # everything, about an hour
     python -m benchmarks.detection --backends numpy     # a part of it
+    python -m benchmarks.detection --kept cells.json    # framework by framework, to be continued
 
-Everything runs in this one process, side by side. Prints a table and writes ``docs/detection.md``.
+Every framework runs in one process, side by side. Prints a table and writes ``docs/detection.md``.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import platform
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +25,7 @@ from rich.table import Table
 
 from benchmarks.corpus import ROOT, installed, mutants, prepare, right_ones
 from benchmarks.detectors import DETECTORS, DRAWS, SCIPY_ALLOWS, Detector
-from gradcheck_suite import provenance
+from gradcheck_suite import backends, process_state, provenance
 from gradcheck_suite.addresses import resolve
 from gradcheck_suite.errors import TimeLimitExceeded
 from gradcheck_suite.implementation import Implementation
@@ -62,10 +64,13 @@ Cells = dict[tuple[str, str], Cell]
 
 
 def shown(detector: Detector, name: str, implementation: Implementation, cell: Cell) -> str:
-    """Why the detector accuses an implementation; empty if it does not, or takes too long."""
+    """Why the detector accuses an implementation; empty if it does not, or takes too long.
+
+    What a mutant sets for the whole process (a default device) is no matter of the next one's.
+    """
     start = time.perf_counter()
     try:
-        with time_limit(SECONDS):
+        with process_state.preserved(backends.load(implementation.backend)), time_limit(SECONDS):
             return detector.accuses(implementation)
     except TimeLimitExceeded:
         cell.over.append(name)
@@ -209,6 +214,24 @@ def _machine(options: argparse.Namespace) -> str:
     )
 
 
+def read(path: Path | None) -> Cells:
+    """The cells that an earlier run kept."""
+    if path is None or not path.exists():
+        return {}
+    kept = json.loads(path.read_text(encoding="utf-8"))
+    return {(each.pop("detector"), each.pop("backend")): Cell(**each) for each in kept}
+
+
+def keep(path: Path | None, cells: Cells) -> None:
+    """Writes the cells, so that another run can go on with other frameworks."""
+    if path is not None:
+        kept = [
+            {"detector": name, "backend": backend, **asdict(cell)}
+            for (name, backend), cell in cells.items()
+        ]
+        path.write_text(json.dumps(kept, indent=1), encoding="utf-8")
+
+
 def table(cells: Cells) -> Table:
     found = Table(box=None, padding=(0, 1), header_style="dim")
     for head in ("checker", "framework", *HEAD):
@@ -222,6 +245,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.detection", description=__doc__)
     parser.add_argument("--backends", nargs="+", default=list(installed()), choices=installed())
     parser.add_argument("--output", type=Path, help=f"default {PAGE.name}, if nothing is left out")
+    parser.add_argument(
+        "--kept", type=Path, help="JSON: what it holds of other frameworks is not run again"
+    )
     options = parser.parse_args(arguments)
     prepare(options.backends)
     warnings.simplefilter("ignore")
@@ -230,9 +256,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         torch.set_num_threads(1)
     console = Console(width=None if Console().is_terminal else 180)
-    cells = measured(options.backends, console)
+    cells = {**read(options.kept), **measured(options.backends, console)}
+    keep(options.kept, cells)
     console.print(table(cells))
-    whole = set(options.backends) == set(mutants.backends())
+    whole = {backend for _, backend in cells} == set(mutants.backends())
     output = options.output or (PAGE if whole else None)
     if output is not None:
         output.write_text(page(cells, options), encoding="utf-8")
