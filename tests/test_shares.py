@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,11 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Run, Status
 
 LOSS = "numpy-softmax-loss"
+
+
+def processes(number: int) -> ProcessPoolExecutor:
+    """Started anew: JAX, where another test has loaded it, does not survive a fork."""
+    return ProcessPoolExecutor(number, mp_context=get_context("spawn"))
 
 
 def judged(loss: Any = LOSS, **options: Any) -> Run:
@@ -28,7 +34,7 @@ def found(run: Run) -> list[tuple[str, str, str]]:
 @pytest.fixture(params=["processes", "threads", "dask"])
 def executor(request: pytest.FixtureRequest) -> Iterator[Executor]:
     if request.param == "processes":
-        with ProcessPoolExecutor(2) as pool:
+        with processes(2) as pool:
             yield pool
     elif request.param == "threads":
         with ThreadPoolExecutor(2) as pool:
@@ -66,7 +72,7 @@ def test_a_wrong_loss_is_convicted_elsewhere_too(tmp_path: Path) -> None:
         "utf-8",
     )
 
-    with ProcessPoolExecutor(2) as pool:
+    with processes(2) as pool:
         run = judged(f"{path}:loss", executor=pool, jobs=3)
 
     assert not run.passed
@@ -122,7 +128,7 @@ def test_an_executor_that_is_shut_down_is_refused() -> None:
 
 @pytest.mark.parametrize("dead_before", [True, False], ids=["before", "meanwhile"])
 def test_a_pool_whose_processes_die_leaves_one_outcome_that_says_so(dead_before: bool) -> None:
-    pool = ProcessPoolExecutor(1)
+    pool = processes(1)
     dying = pool.submit(os._exit, 3)
     if dead_before:
         assert dying.exception() is not None

@@ -6,6 +6,7 @@ Written test by test: a report of any length takes no more memory than one outco
 from __future__ import annotations
 
 import json
+import math
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -56,7 +57,7 @@ def _document(run: Run) -> dict[str, Any]:
     counts["failed"] += bool(lacking(run))
     where = provenance(run)
     start = _milliseconds(where.get("started", ""))
-    duration = round(1000 * sum(record.seconds for record in run.outcomes))
+    duration = _duration(sum(record.seconds for record in run.outcomes))
     totals = {
         "tests": counts.total(),
         **{
@@ -106,7 +107,7 @@ def _test(record: Record, account: str, libraries: Mapping[str, str]) -> dict[st
         "name": visible(record.id),
         "status": STATUSES[account],
         "rawStatus": account,
-        "duration": round(1000 * record.seconds),
+        "duration": _duration(record.seconds),
         "suite": [visible(each) for each in suite],
         "tags": [record.level, record.family],
         "labels": facts(record),
@@ -123,6 +124,11 @@ def _test(record: Record, account: str, libraries: Mapping[str, str]) -> dict[st
     if record.output.strip():
         test["stdout"] = visible(record.output).splitlines()
     return test
+
+
+def _duration(seconds: float) -> int:
+    """In milliseconds; a report that was tampered with may say that it took NaN seconds."""
+    return round(1000 * seconds) if math.isfinite(seconds) else 0
 
 
 def _milliseconds(started: str) -> int:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 import xml.etree.ElementTree as ElementTree
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,15 @@ def test_every_run_can_be_written(name: str, suffix: str, tmp_path: Path) -> Non
         json.loads(text)
     elif suffix in (".xml", ".svg"):
         ElementTree.fromstring(text)
+
+
+@pytest.mark.parametrize("seconds", [math.nan, math.inf])
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_a_time_that_is_no_number_can_be_written(
+    suffix: str, seconds: float, tmp_path: Path
+) -> None:
+    strange = replace(RUNS["failed"].outcomes[0], seconds=seconds)
+    Run((strange,)).write(tmp_path / f"report{suffix}")
 
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
