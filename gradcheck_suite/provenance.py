@@ -82,6 +82,7 @@ class Provenance(TypedDict, total=False):
         clauses: patterns of the clauses that were asked, where not all were.
         exclude: patterns of clauses that were left out.
         cases: patterns of the cases that were asked, where not all were.
+        dtypes: those that were asked for, where an implementation has others of its own.
         runner: what ran it: ``gradcheck-suite``, ``pytest`` or, for a call in Python, ``python``.
         git: state of the tested project; absent outside a repository.
         started: when, ISO 8601, UTC.
@@ -106,6 +107,7 @@ class Provenance(TypedDict, total=False):
     clauses: tuple[str, ...]
     exclude: tuple[str, ...]
     cases: tuple[str, ...]
+    dtypes: tuple[str, ...]
     runner: str
     git: GitState
     started: str

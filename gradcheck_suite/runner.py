@@ -115,6 +115,11 @@ def checks() -> Mapping[str, Check]:
     return {check.name: check for check in discovery.members("checks")}
 
 
+def own_dtypes(implementation: Implementation) -> tuple[str, ...]:
+    """Those that it is judged in where none are asked for."""
+    return implementation.dtypes or DEFAULT_DTYPES
+
+
 def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...]:
     """The questions in the order in which they are asked: cheap and telling ones first.
 
@@ -123,7 +128,7 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
     """
     by_name = checks()
     asked = _Asked.of(selection.cases)
-    dtypes = selection.dtypes or asked.dtypes or implementation.dtypes or DEFAULT_DTYPES
+    dtypes = selection.dtypes or asked.dtypes or own_dtypes(implementation)
     for dtype in dtypes:
         if dtype not in ("float64", "float32", "float16", "bfloat16"):
             raise UsageError(

@@ -21,6 +21,7 @@ from gradcheck_suite.runner import (
     DEFAULT_TIME_LIMIT,
     Runner,
     Selection,
+    own_dtypes,
     stale_deviations,
 )
 from gradcheck_suite.shares import Shares
@@ -206,6 +207,9 @@ class _InProcess:
     def known(self) -> tuple[str, tuple[Deviation, ...]]:
         return self.runner.implementation.name, self.runner.deviations
 
+    def dtypes(self) -> tuple[str, ...]:
+        return own_dtypes(self.runner.implementation)
+
 
 class _Isolated:
     """Records from worker processes, here or elsewhere."""
@@ -223,6 +227,9 @@ class _Isolated:
         greeting = self.workers.greeting
         deviations = tuple(Deviation(**each) for each in greeting.get("deviations", ()))
         return greeting.get("implementation", self.workers.order.address), deviations
+
+    def dtypes(self) -> tuple[str, ...]:
+        return tuple(self.workers.greeting.get("dtypes", ()))
 
 
 _Source = _InProcess | _Isolated
@@ -242,7 +249,6 @@ def _collect(
         seed=selection.seed,
         quick=selection.quick,
         strict=strict,
-        **_narrowing(selection),
     )
     found: list[tuple[int, Record]] = []
     teeth: tuple[Teeth, ...] = ()
@@ -264,6 +270,7 @@ def _collect(
         outcomes,
         {
             **begun,
+            **_narrowing(selection, source.dtypes()),
             "devices": provenance.devices(outcomes),
             "seconds": round(time.perf_counter() - start, 3),
         },
@@ -273,10 +280,13 @@ def _collect(
     )
 
 
-def _narrowing(selection: Selection) -> dict[str, Any]:
-    """What was left out of the specification, on request."""
+def _narrowing(selection: Selection, own_dtypes: tuple[str, ...]) -> dict[str, Any]:
+    """What was left out of the specification, or of an implementation's dtypes, on request."""
+    narrowed = bool(selection.dtypes) and not {*own_dtypes} <= {*selection.dtypes}
+    dtypes = {"dtypes": selection.dtypes} if narrowed else {}
     asked = {"clauses": selection.clauses, "exclude": selection.exclude, "cases": selection.cases}
-    return {name: patterns for name, patterns in asked.items() if patterns not in (("*",), ())}
+    patterns = {name: given for name, given in asked.items() if given not in (("*",), ())}
+    return patterns | dtypes
 
 
 def _patterns(given: Patterns) -> tuple[str, ...]:

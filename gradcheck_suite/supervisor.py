@@ -57,7 +57,7 @@ class Supervisor:
         share: (k, n): of the order's jobs k, k + n, k + 2n …; the rest is done elsewhere.
 
     Attributes:
-        greeting: what the first worker said of itself: jobs, implementation, deviations.
+        greeting: what the first worker said of itself: jobs, implementation, dtypes, deviations.
         teeth: the planted errors that were caught, once the records are through.
     """
 

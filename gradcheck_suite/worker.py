@@ -25,7 +25,7 @@ from typing import Any, TextIO
 from gradcheck_suite import record_json
 from gradcheck_suite.errors import BackendUnavailable, UsageError
 from gradcheck_suite.orders import Order
-from gradcheck_suite.runner import Runner, errored
+from gradcheck_suite.runner import Runner, errored, own_dtypes
 from gradcheck_suite.specification.presets import expanded
 
 
@@ -72,6 +72,7 @@ def greeting(runner: Runner) -> dict[str, Any]:
         "backend": runner.backend.name,
         "version": runner.backend.version(),
         "device": runner.device,
+        "dtypes": own_dtypes(implementation),
         "dialect": expanded(implementation.dialect),
         "deviations": [asdict(deviation) for deviation in runner.deviations],
     }

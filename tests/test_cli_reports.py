@@ -362,7 +362,7 @@ def test_a_run_in_full_from_a_commit_is_certified_and_one_with_a_hole_is_not() -
     commit = ("-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "--quiet")
     for arguments in (("init", "--quiet"), (*commit, "--allow-empty", "-m", "x")):
         subprocess.run(["git", *arguments], check=True)
-    invoke("run", "numpy-reference", "--dtype", "float64", "--report", "full.json")
+    invoke("run", "numpy-reference", "--report", "full.json")
     result = invoke("verify", "full.json", "--certified")
     assert result.output.splitlines()[-1] == "certified: full.json"
     assert result.exit_code == 0
@@ -370,7 +370,8 @@ def test_a_run_in_full_from_a_commit_is_certified_and_one_with_a_hole_is_not() -
     holes: dict[str, Callable[..., Any]] = {
         "a quick one": lambda lines: lines[0]["provenance"].update(quick=True),
         "narrowed: exclude": lambda lines: lines[0]["provenance"].update(exclude=["jvp.*"]),
-        "was not asked": lambda lines: lines.pop(1),
+        "float64] was not asked": lambda lines: lines.pop(1),
+        "float32] was not asked": lambda lines: lines.pop(-2),
         "is not the one that is installed": lambda lines: lines[0]["provenance"][
             "specification"
         ].update(digest="0"),
@@ -391,6 +392,41 @@ def test_a_run_in_full_from_a_commit_is_certified_and_one_with_a_hole_is_not() -
         result = invoke("verify", tampered("hole.json", hole), "--certified")
         assert result.exit_code == 1, words
         assert words in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("own", "asked", "narrowed"),
+    [
+        (None, ("float32",), True),
+        (None, ("float16", "float32", "float64"), False),
+        (("float32",), ("float32",), False),
+        (("float32", "float16"), ("float64", "float32"), True),
+        (None, (), False),
+    ],
+)
+@pytest.mark.parametrize("isolate", [False, True])
+def test_a_run_is_narrowed_by_dtypes_that_lack_one_of_the_implementations_own(
+    own: Any, asked: tuple[str, ...], narrowed: bool, isolate: bool, elsewhere: Path
+) -> None:
+    loss = "numpy-reference"
+    if own:
+        (elsewhere / "mine.py").write_text(OF_ITS_DTYPES.format(own), "utf-8")
+        loss = f"{elsewhere / 'mine.py'}:mine"
+    gs.conformance(loss, clauses="gradient.sign", dtypes=asked, isolate=isolate).write("a.json")
+    said = JsonLines().read("a.json").provenance
+    assert said.get("dtypes") == (asked if narrowed else None)
+    tampered("a.json", lambda lines: lines[0]["provenance"].pop("clauses"))
+    result = invoke("verify", "a.json", "--certified")
+    assert ("the run was narrowed: dtypes" in " ".join(result.output.split())) is narrowed
+
+
+OF_ITS_DTYPES = """
+from dataclasses import replace
+
+from gradcheck_suite.addresses import resolve
+
+mine = replace(resolve("numpy-reference"), dtypes={!r})
+"""
 
 
 def test_a_run_from_python_is_verified_like_any_other() -> None:

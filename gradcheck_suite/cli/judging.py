@@ -246,9 +246,11 @@ def _conclude(console: display.Terminal, runs: list[Run], files: ReportFiles, st
     outcomes = tuple(record for each in runs for record in each.outcomes)
     seconds = sum(each.provenance.get("seconds", 0.0) for each in runs)
     facts = {"devices": provenance.devices(outcomes), "seconds": round(seconds, 3)}
+    # What one of them was narrowed to, the whole was.
+    said = {key: fact for each in reversed(runs) for key, fact in each.provenance.items()}
     whole = Run(
         outcomes,
-        {**runs[0].provenance, **files.provenance, **facts},
+        {**said, **files.provenance, **facts},
         strict=strict,
         notes=tuple(note for each in runs for note in each.notes),
         teeth=tuple(teeth for each in runs for teeth in each.teeth),

@@ -110,22 +110,28 @@ def _not_shown_again(run: Run) -> str:
 def _left_out(run: Run) -> str:
     """Which questions were not put to an implementation, whatever it answered."""
     for name, facts in _headers(run):
-        for key in ("clauses", "exclude", "cases"):
+        for key in ("clauses", "exclude", "cases", "dtypes"):
             if facts.get(key):
                 return f"the run was narrowed{name}: {key} {', '.join(map(str, facts[key]))}"
         if facts.get("quick"):
             return f"the run was a quick one{name}"
         if facts.get("specification") != identity():
             return f"its specification is not the one that is installed here{name}"
-    asked: dict[tuple[str, str, str], set[str]] = {}
+    asked: dict[tuple[str, ...], set[str]] = {}
     for record in run.outcomes:
-        place = (record.part, record.implementation, record.backend)
+        place = (
+            record.implementation,
+            record.backend,
+            record.device,
+            record.dtype,
+            record.part,
+        )
         asked.setdefault(place, set()).add(f"{record.clause}/{record.case}")
     every = [f"{clause.id}/{case.id}" for clause in clauses() for case in clause.cases]
-    for (_, implementation, backend), ids in asked.items():
+    for where, ids in asked.items():
         missing = [question for question in every if question not in ids]
         if missing:
-            return f"{implementation} [{backend}] was not asked {_few(missing)}"
+            return f"{_words(where)} was not asked {_few(missing)}"
     return ""
 
 
@@ -149,6 +155,11 @@ def _headers(run: Run) -> Iterator[tuple[str, Mapping[str, Any]]]:
 def _examples(records: list[Record], why: Any) -> str:
     reasons = [f"{record.id} ({why(record)})" for record in records[:_NAMED]]
     return f"{len(records)}, such as {'; '.join(reasons)}" if records else ""
+
+
+def _words(place: tuple[str, ...]) -> str:
+    implementation, backend, device, dtype, part = place
+    return f"{implementation} [{backend}, {device}, {dtype}]" + (f" in {part}" if part else "")
 
 
 def _few(names: Iterable[str]) -> str:

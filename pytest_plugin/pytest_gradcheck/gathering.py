@@ -31,6 +31,7 @@ def report_files(config: pytest.Config, settings: Settings) -> ReportFiles:
         quick=settings.quick,
         runner="pytest",
         **({"clauses": settings.clauses} if settings.clauses else {}),
+        **({"dtypes": settings.dtypes} if settings.dtypes else {}),
     )
     paths = [str(config.invocation_params.dir / path) for path in settings.reports]
     try:
