@@ -152,7 +152,7 @@ def plan(implementation: Implementation, selection: Selection) -> tuple[Job, ...
         if asked.given or asked.generated:
             able = ", ".join(clause.id for clause in clauses() if clause.domain)
             reason += f"; the clauses that speak of other cases than their own are {able}"
-        raise UsageError(f"cases: {reason}")
+        raise UsageError(f"cases: {reason} (gradcheck-suite explain CLAUSE lists its cases)")
     return tuple(jobs)
 
 
@@ -284,7 +284,12 @@ class Runner:
                 warnings.simplefilter("ignore")
                 try:
                     with time_limit(self.time_limit), process_state.preserved(self.backend):
-                        planted, why_not = plant(tuple(self._judges(dtype)), dtype)
+                        subject = self._subject(dtype)
+                        if isinstance(subject, Errored):
+                            why_not = subject.reason
+                        else:
+                            judges = tuple(self._judges(subject, dtype))
+                            planted, why_not = plant(judges, dtype)
                 except KeyboardInterrupt:
                     raise
                 except BaseException as error:
@@ -292,20 +297,18 @@ class Runner:
             name, backend = self.implementation.name, self.backend.name
             yield Teeth(name, backend, self.device, dtype, planted, why_not)
 
-    def _judges(self, dtype: str) -> Iterator[Judge]:
+    def _judges(self, subject: BoundSubject, dtype: str) -> Iterator[Judge]:
         """One clause for every check that convicts planted errors, at its first ordinary case.
 
         Ordinary: of its own, taken by the implementation, and of several rows, since one row
         cannot be mistaken for another.
         """
-        subject = self._subject(dtype)
         found: set[str] = set()
         for job in self.jobs:
             check = self._checks[job.clause.check]
             excluded = job.dtype != dtype or _matches(job.clause.id, self.selection.exclude)
             if excluded or not check.convicts or check.name in found:
                 continue
-            assert not isinstance(subject, Errored)
             for recipe in (job.recipe, *job.alternatives):
                 asked = Job(job.clause, recipe, dtype)
                 ordinary = isinstance(recipe, Recipe) and recipe.rows > 1

@@ -336,10 +336,13 @@ def test_a_report_that_cannot_be_written_is_refused_before_the_work() -> None:
         (("absent.py:loss",), ("there is no file absent.py",)),
         (("math:no_such_name",), ("math has no attribute 'no_such_name'",)),
         (("math:pi",), ("math:pi is a float; expected a function",)),
-        (("math:sqrt",), ("backend: cannot be seen from math:sqrt", "backend='jax'")),
+        (("math:sqrt",), ("--backend: cannot be seen from math:sqrt", "backend='jax'")),
         (("numpy-reference", "--clause", "gradients.*"), ("'gradients.*' matches no clause",)),
         (("numpy-reference", "--exclude", "gradients.*"), ("'gradients.*' matches no clause",)),
-        (("numpy-reference", "--case", "rows9*"), ("cases: rows9* matches no case",)),
+        (
+            ("numpy-reference", "--case", "rows9*"),
+            ("--case: rows9* matches no case", "explain CLAUSE"),
+        ),
         (
             ("numpy-reference", "--dtype", "float63"),
             ("--dtype: 'float63' is unknown; use",),

@@ -115,6 +115,16 @@ def test_a_gradient_that_is_wrong_by_itself_shows_nothing() -> None:
     assert not run.teeth_shown
 
 
+def test_a_loss_that_raises_everywhere_shows_nothing_and_says_why() -> None:
+    def broken(logits: Any, targets: Any) -> Any:
+        raise RuntimeError("no such kernel")
+
+    (teeth,) = judged(gs.Implementation("broken", broken, backend="numpy")).teeth
+
+    assert not teeth.planted
+    assert "no such kernel" in teeth.not_shown
+
+
 def test_without_a_gradient_only_the_value_is_planted_in() -> None:
     run = judged(value_alone)
 

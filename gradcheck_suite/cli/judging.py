@@ -26,7 +26,16 @@ from gradcheck_suite.specification.identity import identity
 from gradcheck_suite.suite import DEFAULT_EXAMPLES, conformance
 
 #: Arguments of ``gs.conformance`` → the options of run and search that give them.
-OPTIONS = MappingProxyType({"path": "--report", "dtypes": "--dtype", "device": "--device"})
+OPTIONS = MappingProxyType(
+    {
+        "path": "--report",
+        "dtypes": "--dtype",
+        "device": "--device",
+        "backend": "--backend",
+        "cases": "--case",
+        "clauses": "--clause",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
