@@ -327,6 +327,11 @@ class Record(Judged):
         return f"{self.clause}/{self.case}@{self.dtype}"
 
     @property
+    def place(self) -> tuple[str, ...]:
+        """Who answered, where; its teeth have the same."""
+        return self.implementation, self.backend, self.device, self.dtype, self.part
+
+    @property
     def family(self) -> str:
         return self.clause.partition(".")[0]
 
@@ -395,12 +400,11 @@ class Run:
     def teeth_shown(self) -> bool:
         """Whether every implementation and dtype that was judged was shown to have been watched.
 
-        Errors were planted in its answers, and each was caught. A report that is certified asks
-        for this; ``passed`` does not.
+        Errors were planted in its answers, in each of the reports that were merged, and each was
+        caught. A report that is certified asks for this; ``passed`` does not.
         """
-        judged = {(r.implementation, r.backend, r.device, r.dtype) for r in self.executed}
-        shown = {(t.implementation, t.backend, t.device, t.dtype) for t in self.teeth if t.shown}
-        return bool(judged) and judged <= shown
+        judged = {record.place for record in self.executed}
+        return bool(judged) and judged <= {teeth.place for teeth in self.teeth if teeth.shown}
 
     @property
     def exit_code(self) -> int:

@@ -38,6 +38,7 @@ class Teeth:
         implementation, backend, device, dtype: in whose answers they were planted.
         planted: every error that was.
         not_shown: why some or all were not: ``gradient.analytic fails as it is``; else empty.
+        part: which of the reports that were merged they come from; empty in that of one run.
     """
 
     implementation: str
@@ -46,6 +47,12 @@ class Teeth:
     dtype: str
     planted: tuple[Planted, ...] = ()
     not_shown: str = ""
+    part: str = ""
+
+    @property
+    def place(self) -> tuple[str, ...]:
+        """In whose answers, where; an outcome has the same."""
+        return self.implementation, self.backend, self.device, self.dtype, self.part
 
     @property
     def missed(self) -> tuple[Planted, ...]:

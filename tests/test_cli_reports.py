@@ -358,11 +358,20 @@ def test_a_report_that_was_changed_is_not(change: Callable[..., Any], words: str
     assert result.output.splitlines()[-1] == "NOT verified: a.json"
 
 
-def test_a_run_in_full_from_a_commit_is_certified_and_one_with_a_hole_is_not() -> None:
+@pytest.fixture(scope="module")
+def in_full(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The report of a run in full from a commit."""
     commit = ("-c", "user.name=me", "-c", "user.email=me@example.org", "commit", "--quiet")
-    for arguments in (("init", "--quiet"), (*commit, "--allow-empty", "-m", "x")):
-        subprocess.run(["git", *arguments], check=True)
-    invoke("run", "numpy-reference", "--report", "full.json")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("project"))
+        for arguments in (("init", "--quiet"), (*commit, "--allow-empty", "-m", "x")):
+            subprocess.run(["git", *arguments], check=True)
+        invoke("run", "numpy-reference", "--report", "full.json")
+        return Path("full.json").read_text("utf-8")
+
+
+def test_a_run_in_full_from_a_commit_is_certified_and_one_with_a_hole_is_not(in_full: str) -> None:
+    Path("full.json").write_text(in_full, "utf-8")
     result = invoke("verify", "full.json", "--certified")
     assert result.output.splitlines()[-1] == "certified: full.json"
     assert result.exit_code == 0
@@ -386,12 +395,41 @@ def test_a_run_in_full_from_a_commit_is_certified_and_one_with_a_hole_is_not() -
         "tracked files differ": lambda lines: lines[0]["provenance"]["git"].update(dirty=True),
         "outside a git repository": lambda lines: lines[0]["provenance"].pop("git"),
     }
-    text = Path("full.json").read_text("utf-8")
     for words, hole in holes.items():
-        Path("hole.json").write_text(text, "utf-8")
+        Path("hole.json").write_text(in_full, "utf-8")
         result = invoke("verify", tampered("hole.json", hole), "--certified")
         assert result.exit_code == 1, words
         assert words in " ".join(result.output.split())
+
+
+def test_each_of_merged_reports_is_certified_by_teeth_of_its_own(in_full: str) -> None:
+    for name in ("old.json", "new.json"):
+        Path(name).write_text(in_full, "utf-8")
+    tampered("new.json", lambda lines: lines[0]["provenance"].update(python="3.99.0"))
+    invoke("merge", "old.json", "new.json", "--output", "both.json")
+    assert invoke("verify", "both.json", "--certified").exit_code == 0
+    run = JsonLines().read("both.json")
+    assert [teeth.part for teeth in run.teeth] == ["old", "old", "new", "new"]
+    invoke("merge", "both.json", "--output", "again.json")
+    assert {teeth.part for teeth in JsonLines().read("again.json").teeth} == {
+        "both/old",
+        "both/new",
+    }
+
+    tampered("new.json", lambda lines: lines[-1].update(teeth=[]))
+    invoke("merge", "old.json", "new.json", "--output", "both.json")
+    result = invoke("verify", "both.json", "--certified")
+    assert result.exit_code == 1
+    said = "tried in numpy-reference [numpy, cpu, float64] in new"
+    assert said in " ".join(result.output.split())
+    for suffix, listed in {
+        "xml": "in old float64",
+        "html": "<b>numpy-reference · numpy · cpu · old</b>",
+        "md": "numpy-reference [numpy, cpu] in old`: ",
+    }.items():
+        invoke("report", "both.json", "--output", f"both.{suffix}")
+        assert listed in Path(f"both.{suffix}").read_text("utf-8")
+    assert Path("both.xml").read_text("utf-8").count('<property name="teeth"') == 2
 
 
 @pytest.mark.parametrize(

@@ -214,11 +214,9 @@ def _by_implementation(run: Run) -> Iterator[Run]:
     for record in run.outcomes:
         place = (record.part, record.implementation, record.backend)
         groups.setdefault(place, []).append(record)
-    for (_, implementation, backend), records in groups.items():
+    for place, records in groups.items():
         teeth = tuple(
-            each
-            for each in run.teeth
-            if (each.implementation, each.backend) == (implementation, backend)
+            each for each in run.teeth if (each.part, each.implementation, each.backend) == place
         )
         yield Run(tuple(records), run.provenance, run.strict, teeth=teeth)
 

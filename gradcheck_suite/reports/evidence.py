@@ -8,6 +8,7 @@ from typing import Any
 
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.story import visible as visible
+from gradcheck_suite.teeth import Teeth
 
 
 def one_line(text: str, at_most: int) -> str:
@@ -16,8 +17,8 @@ def one_line(text: str, at_most: int) -> str:
     return line if len(line) <= at_most else line[: at_most - 1] + "…"
 
 
-def place(record: Record) -> str:
-    """Where an outcome was found: ``my.loss [torch, cuda:0]``, and in which of merged reports."""
+def place(record: Record | Teeth) -> str:
+    """Who answered, and where: ``my.loss [torch, cuda:0]``, and in which of merged reports."""
     where = f"{record.implementation} [{record.backend}, {record.device}]"
     return f"{where} in {record.part}" if record.part else where
 

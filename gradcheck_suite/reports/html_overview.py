@@ -141,8 +141,8 @@ def _teeth(run: Run) -> list[tuple[str, str, bool, list[tuple[str, str, Planted]
     """(implementation, summary, whether shown, (dtype, size, planted error))."""
     places: dict[str, list[Teeth]] = {}
     for teeth in run.teeth:
-        name = " · ".join((teeth.implementation, teeth.backend, teeth.device))
-        places.setdefault(name, []).append(teeth)
+        where = (teeth.implementation, teeth.backend, teeth.device, teeth.part)
+        places.setdefault(" · ".join(filter(None, where)), []).append(teeth)
     return [
         (
             name,

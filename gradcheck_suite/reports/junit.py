@@ -21,12 +21,13 @@ from gradcheck_suite.reports.evidence import (
     visible,
 )
 from gradcheck_suite.story import tell
-from gradcheck_suite.teeth import Teeth, summary
+from gradcheck_suite.teeth import summary
 
 if TYPE_CHECKING:
     from junitparser import TestCase, TestSuite
 
 _MESSAGE_AT_MOST = 500  # characters of the attribute that lists show; the story is whole
+#: The names of what a ``place`` holds.
 _OF_THE_SUITE = ("implementation", "backend", "device", "dtype", "part")
 
 
@@ -57,8 +58,7 @@ def _suites(run: Run) -> list[TestSuite]:
 
     places: dict[tuple[str, ...], list[Record]] = {}
     for record in run.outcomes:
-        key = tuple(getattr(record, name) for name in _OF_THE_SUITE)
-        places.setdefault(key, []).append(record)
+        places.setdefault(record.place, []).append(record)
     notes = {f"note {number}": note for number, note in enumerate(run.notes, 1)}
     where = {part: provenance(run, part) | notes for *_, part in places}
     versions_of = versions(run)
@@ -69,7 +69,7 @@ def _suites(run: Run) -> list[TestSuite]:
         said = where[about["part"]]
         if "started" in said:
             suite.timestamp = said["started"]
-        teeth = [each for each in run.teeth if _of(each) == key[:-1]]
+        teeth = [each for each in run.teeth if each.place == key]
         if teeth:
             about["teeth"] = summary(teeth)
         for name, value in (about | said).items():
@@ -78,10 +78,6 @@ def _suites(run: Run) -> list[TestSuite]:
         suite.extend(_case(record, run.strict, versions_of(record)) for record in records)
         suites.append(suite)
     return [*suites, _unfinished(run)] if lacking(run) else suites
-
-
-def _of(teeth: Teeth) -> tuple[str, ...]:
-    return teeth.implementation, teeth.backend, teeth.device, teeth.dtype
 
 
 def _case(record: Record, strict: bool, libraries: Mapping[str, str]) -> TestCase:

@@ -137,8 +137,7 @@ def _teeth(run: Run) -> list[str]:
     """What was planted in the answers of each implementation, and whether it was caught."""
     places: dict[str, list[Teeth]] = {}
     for teeth in run.teeth:
-        where = f"{teeth.implementation} [{teeth.backend}, {teeth.device}]"
-        places.setdefault(where, []).append(teeth)
+        places.setdefault(place(teeth), []).append(teeth)
     return _cut([f"- {code(where)}: {prose(summary(each))}" for where, each in places.items()])
 
 

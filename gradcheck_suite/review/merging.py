@@ -52,7 +52,7 @@ def merged(runs: Sequence[tuple[str, Run]]) -> Merged:
     for name, run in runs:
         places = _places(run)
         for record in run.outcomes:
-            part = f"{name}/{record.part}" if record.part else name
+            part = _part(name, record.part)
             address = (*_address(record), places.get(record.part, ""))
             known = first.setdefault(address, record)
             if known is record:
@@ -72,7 +72,11 @@ def merged(runs: Sequence[tuple[str, Run]]) -> Merged:
         _provenance(runs, kept),
         strict.pop() if strict else False,
         notes,
-        teeth=tuple(dict.fromkeys(teeth for _, run in runs for teeth in run.teeth)),
+        teeth=tuple(
+            replace(teeth, part=_part(name, teeth.part))
+            for name, run in runs
+            for teeth in run.teeth
+        ),
         truncated=any(run.truncated for _, run in runs),
     )
     return Merged(whole, tuple(conflicts), folded)
@@ -93,6 +97,11 @@ def names_of(paths: Sequence[str]) -> tuple[str, ...]:
         name if names.count(name) == 1 else f"{name}-{names[: position + 1].count(name)}"
         for position, name in enumerate(names)
     )
+
+
+def _part(name: str, inner: str) -> str:
+    """Of a report by its name, or of a part of it where it was merged itself."""
+    return f"{name}/{inner}" if inner else name
 
 
 def _address(record: Record) -> tuple[Any, ...]:
