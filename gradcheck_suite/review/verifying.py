@@ -58,7 +58,7 @@ def verified(report: Report, *, certified: bool = False) -> tuple[Finding, ...]:
 def _reliable(report: Report) -> Iterator[Finding]:
     run = report.run
     yield Finding(f"every line is of version {report.version}")
-    yield Finding("it is complete", "it is truncated: no footer" if run.truncated else "")
+    yield Finding("it is complete", _cut_off(run, report.footer))
     yield Finding("the footer adds up", _miscounted(run, report.footer))
     yield Finding("nothing is answered twice", _twice(run))
     yield Finding("what fails can be seen again", _not_shown_again(run))
@@ -78,6 +78,13 @@ def _certified(run: Run) -> Iterator[Finding]:
     yield Finding("planted errors were caught in every dtype", _unwatched(run))
     for name, facts in _headers(run):
         yield Finding(f"the project is at a commit{name}", _uncommitted(facts))
+
+
+def _cut_off(run: Run, footer: Footer | None) -> str:
+    if not run.truncated:
+        return ""
+    why = "; ".join(footer.notes) or "its footer says so" if footer else "no footer"
+    return f"it is truncated: {why}"
 
 
 def _miscounted(run: Run, footer: Footer | None) -> str:

@@ -43,9 +43,17 @@ def report_files(config: pytest.Config, settings: Settings) -> ReportFiles:
 
 
 def gather(
-    encoded: Iterable[str], lost: Iterable[str], settings: Settings, begun: Mapping[str, Any]
+    encoded: Iterable[str],
+    lost: Iterable[str],
+    settings: Settings,
+    begun: Mapping[str, Any],
+    *,
+    stopped: str = "",
 ) -> Run:
-    """The outcomes of a session, sorted: the same for any number of workers and any order."""
+    """The outcomes of a session, sorted: the same for any number of workers and any order.
+
+    ``stopped`` says where it stopped short; then it is not the whole, and has not passed.
+    """
     records = [record_json.decode(json.loads(text)) for text in encoded]
     records += [_crashed(node) for node in lost]
     records.sort(key=lambda r: (r.implementation, r.backend, r.device, r.clause, r.case, r.dtype))
@@ -53,8 +61,15 @@ def gather(
     seeds = {record.seed for record in records}
     if len(seeds) == 1:
         facts["seed"] = seeds.pop()
-    notes = tuple(f"a worker crashed while running {node}" for node in lost)
-    return Run(tuple(records), {**begun, **facts}, strict=settings.strict, notes=notes)
+    notes = [f"a worker crashed while running {node}" for node in lost]
+    notes += [stopped] if stopped else []
+    return Run(
+        tuple(records),
+        {**begun, **facts},
+        strict=settings.strict,
+        notes=tuple(notes),
+        truncated=bool(stopped),
+    )
 
 
 def questions_of(items: Iterable[pytest.Item]) -> Iterator[Sequence[str]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,6 +39,9 @@ class Ledger:
         self._lost: list[str] = []
         self._asked: set[int] = set()
         self._collected = False
+        self._begun = self._ended = False
+        self._tests = 0
+        self._done: set[str] = set()
         self._run: Run | None = None
 
     @property
@@ -56,23 +59,27 @@ class Ledger:
             from pytest_gradcheck.gathering import gather
 
             begun = self._files.provenance if self._files else provenance.collect()
-            self._run = gather(self._encoded, self._lost, self.settings, begun)
+            self._run = gather(
+                self._encoded, self._lost, self.settings, begun, stopped=self._stopped()
+            )
         return self._run
 
     # --- hooks -------------------------------------------------------------------------
 
-    @pytest.hookimpl(tryfirst=True)
-    def pytest_runtestloop(self, session: pytest.Session) -> None:
+    @pytest.hookimpl(wrapper=True, tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> Generator[None, object, object]:
         """Opens the reports before the first test: a run that is killed leaves what it found."""
         option = self.config.option
-        if hasattr(self.config, "workeroutput") or option.collectonly:
-            return
-        if session.testsfailed and not option.continue_on_collection_errors:
-            return  # nothing is going to run, and an earlier report stays
-        if self.settings.reports:
+        broken = session.testsfailed and not option.continue_on_collection_errors
+        # Where nothing is going to run, an earlier report stays.
+        self._begun = not (hasattr(self.config, "workeroutput") or option.collectonly or broken)
+        if self._begun and self.settings.reports:
             from pytest_gradcheck.gathering import report_files
 
             self._files = report_files(self.config, self.settings)
+        result = yield  # raises where the run is interrupted, or stops at a failure (-x)
+        self._ended = True
+        return result
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         """Keeps what a report carries, and notes the question that a worker died of."""
@@ -87,15 +94,26 @@ class Ledger:
         crashed = report.when not in ("setup", "call", "teardown")
         if crashed and _CRASHED in str(report.longrepr) and OWN_ID.search(report.nodeid):
             self._lost.append(report.nodeid)
+            self._done.add(report.nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        """A test is done; the one that an interrupt falls into is not."""
+        self._done.add(nodeid)
 
     def pytest_collection_finish(self, session: pytest.Session) -> None:
-        """Which expectations speak of what was collected."""
+        """How much was collected, and which expectations speak of it."""
+        self._tests = len(session.items)
         if self.settings.expectations:
             from pytest_gradcheck.gathering import questions_of
             from pytest_gradcheck.known import expectations
 
             self._collected = True
             self._asked.update(expectations(self.config).asked_by(questions_of(session.items)))
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_xdist_node_collection_finished(self, ids: Sequence[str]) -> None:
+        """Every worker of xdist collects the same; the controller collects nothing."""
+        self._tests = len(ids)
 
     @pytest.hookimpl(optionalhook=True)
     def pytest_testnodedown(self, node: Any) -> None:
@@ -140,7 +158,17 @@ class Ledger:
         from pytest_gradcheck.baseline import baseline
 
         before = baseline(self.config)
-        return tuple(before.summary(self.run(), whole=not self._narrowed())) if before else ()
+        return tuple(before.summary(self.run(), whole=self._whole())) if before else ()
+
+    def _whole(self) -> bool:
+        """Whether everything there is was asked."""
+        return not (self._narrowed() or self.run().truncated)
+
+    def _stopped(self) -> str:
+        """Where the run stopped short (Ctrl-C, ``-x``, an internal error); empty if it did not."""
+        if not self._begun or self._ended or len(self._done) >= self._tests > 0:
+            return ""
+        return f"the run stopped after {len(self._done)} of {self._tests} tests"
 
     # --- promises ----------------------------------------------------------------------
 
