@@ -175,6 +175,23 @@ def test_a_folder_without_a_report_is_refused() -> None:
     assert "no report (.json, .jsonl) lies in the folder jobs" in result.output
 
 
+def test_a_merging_is_not_fed_its_own_result() -> None:
+    Path("jobs").mkdir()
+    written("jobs/a.json", outcome("one", WRONG))
+    invoke("merge", "jobs", "--output", "jobs/all.json")
+    written("jobs/a.json", outcome("one"))
+    result = invoke("merge", "jobs", "--output", "./jobs/../jobs/all.json")
+    assert result.exit_code == 0
+    assert "left out: jobs/all.json, which --output writes" in result.output
+    assert JsonLines().read("jobs/all.json").passed
+
+    again = invoke("merge", "jobs/a.json", "jobs/all.json", "--output", "./jobs/all.json")
+    refused(again, "jobs/all.json is also --output", "another file")
+    Path("jobs/a.json").unlink()
+    refused(invoke("merge", "jobs", "--output", "jobs/all.json"), "nothing to merge but")
+    assert JsonLines().read("jobs/all.json").passed
+
+
 def test_what_is_there_twice_is_kept_once() -> None:
     written("a.json", outcome("one"), outcome("two"))
     written("b.json", outcome("two", seconds=9.0), outcome("three"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -83,7 +83,7 @@ def report(file: str, outputs: tuple[str, ...], unlimited: bool) -> None:
 def merge(files: tuple[str, ...], outputs: tuple[str, ...], unlimited: bool) -> None:
     """Merge the JSON Lines reports in FILES: the environments of tox, the jobs of CI.
 
-    A folder stands for the reports that lie in it.
+    A folder stands for the reports that lie in it, but for those that --output writes.
 
     What is there twice is kept once. Each outcome says which report it comes from, and each
     report's header is kept.
@@ -94,7 +94,9 @@ def merge(files: tuple[str, ...], outputs: tuple[str, ...], unlimited: bool) -> 
     written = usage(lambda: ReportFiles(outputs, {}), _OPTIONS)
     if not outputs:
         raise click.UsageError("--output: nowhere to write to; give --output merged.json")
-    files = tuple(usage(lambda: [each for path in files for each in _reports_at(path)]))
+    files, own = usage(lambda: _inputs(files, outputs))
+    for path in own:
+        console.print(Text(f"left out: {path}, which --output writes"))
     names = zip(names_of(files), files, strict=True)
     runs = [(name, _read(file, unlimited).run) for name, file in names]
     done = usage(lambda: merged(runs))
@@ -197,11 +199,31 @@ def _read(file: str, unlimited: bool) -> Report:
     return found
 
 
-def _reports_at(path: str) -> list[str]:
-    """A file as it is; of a folder the JSON Lines reports, by name."""
+def _inputs(paths: Sequence[str], outputs: Sequence[str]) -> tuple[tuple[str, ...], list[str]]:
+    """The reports that are merged; and those in folders that are not, for they are written.
+
+    Raises:
+        UsageError: a file is given both ways, or no report is left.
+    """
+    written = {Path(path).resolve() for path in outputs}
+    files: list[str] = []
+    own: list[str] = []
+    for path in paths:
+        if not Path(path).is_dir():
+            if Path(path).resolve() in written:
+                raise UsageError(f"report: {path} is also --output; write to another file")
+            files.append(path)
+            continue
+        for each in _reports_in(path):
+            (own if Path(each).resolve() in written else files).append(each)
+    if not files:
+        raise UsageError(f"report: nothing to merge but what --output writes: {', '.join(own)}")
+    return tuple(files), own
+
+
+def _reports_in(path: str) -> list[str]:
+    """The JSON Lines reports in a folder, by name."""
     folder = Path(path)
-    if not folder.is_dir():
-        return [path]
     found = [each for each in sorted(folder.iterdir()) if each.name.endswith(JsonLines.suffixes)]
     reports = [str(each) for each in found if isinstance(report_format(each), JsonLines)]
     if not reports:
