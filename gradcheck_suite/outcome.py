@@ -16,6 +16,7 @@ from os import PathLike
 from typing import Any, ClassVar, Literal
 
 from gradcheck_suite import discovery
+from gradcheck_suite.replacing import replacing
 from gradcheck_suite.teeth import Teeth
 
 #: What an outcome counts as in a table: its status, or ``declared``.
@@ -444,11 +445,12 @@ class Run:
         return f"{verdict}: " + (", ".join(parts) or "nothing ran")
 
     def write(self, path: str | PathLike[str]) -> None:
-        """Writes the run in the format that the suffix of ``path`` names.
+        """Writes the run in the format that the suffix of ``path`` names: whole, or not at all.
 
         Raises:
             ValueError: no report format is registered for the suffix; the message lists
                 the ones that are.
         """
         report = discovery.report_format(path)
-        report.write(self, path)
+        with replacing(path) as whole:
+            report.write(self, whole)

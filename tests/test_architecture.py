@@ -26,7 +26,9 @@ SOURCES = {
 # A room is a file beside gradcheck_suite/__init__.py, or a folder. The plugin is one room.
 FLOORS: tuple[frozenset[str], ...] = (
     frozenset({"case", "discovery", "errors", "implementation", "layout", "outcome", "protocols"})
-    | frozenset({"json_types", "process_state", "provenance", "record_json", "story", "teeth"}),
+    | frozenset(
+        {"json_types", "process_state", "provenance", "record_json", "replacing", "story", "teeth"}
+    ),
     frozenset({"display", "expectations", "numerics", "reports", "specification"}),
     frozenset({"backends", "checks", "implementations", "strategies", "subject"})
     | frozenset({"expectations_update", "review"}),
@@ -50,6 +52,7 @@ LIBRARIES_OF = {
     "discovery": frozenset(),
     "errors": frozenset(),
     "outcome": frozenset(),
+    "replacing": frozenset(),
     "teeth": frozenset(),
     "numerics": frozenset({"numpy"}),
     "pytest_gradcheck": frozenset({"_pytest", "numpy", "pluggy", "pytest"}),

@@ -8,6 +8,7 @@ import click
 
 from gradcheck_suite.cli.arguments import usage
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.replacing import replacing
 from gradcheck_suite.reports.badge import LABEL, Badge
 from gradcheck_suite.reports.json_lines import JsonLines
 
@@ -34,7 +35,8 @@ def _write(made: Badge, output: str) -> None:
     if not Path(output).resolve().parent.is_dir():
         raise UsageError(f"--output: there is no folder {Path(output).parent}; make it first")
     try:
-        made.write(output)
+        with replacing(output) as whole:
+            made.write(whole)
     except OSError as error:
         raise UsageError(f"--output: {output}: {error.strerror or error}") from None
 

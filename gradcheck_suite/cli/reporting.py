@@ -18,6 +18,7 @@ from gradcheck_suite.cli.arguments import usage
 from gradcheck_suite.discovery import report_format
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.replacing import replacing
 from gradcheck_suite.reports.files import ReportFiles, writable
 from gradcheck_suite.reports.json_lines import JsonLines
 from gradcheck_suite.reports.line_reading import UNLIMITED, Limits, Report, read_report
@@ -222,9 +223,9 @@ def _inputs(paths: Sequence[str], outputs: Sequence[str]) -> tuple[tuple[str, ..
 
 
 def _reports_in(path: str) -> list[str]:
-    """The JSON Lines reports in a folder, by name."""
-    folder = Path(path)
-    found = [each for each in sorted(folder.iterdir()) if each.name.endswith(JsonLines.suffixes)]
+    """The JSON Lines reports in a folder, by name; not those that are hidden."""
+    seen = [each for each in sorted(Path(path).iterdir()) if not each.name.startswith(".")]
+    found = [each for each in seen if each.name.endswith(JsonLines.suffixes)]
     reports = [str(each) for each in found if isinstance(report_format(each), JsonLines)]
     if not reports:
         raise UsageError(f"report: no report (.json, .jsonl) lies in the folder {path}")
@@ -284,7 +285,8 @@ def _look_at_markdown(paths: tuple[str, ...]) -> None:
 def _save(text: str, paths: tuple[str, ...]) -> None:
     for path in paths:
         try:
-            Path(path).write_text(text, encoding="utf-8")
+            with replacing(path) as whole:
+                whole.write_text(text, encoding="utf-8")
         except OSError as error:
             raise UsageError(f"path: {path}: {error.strerror or error}") from None
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from os import PathLike
 from pathlib import Path
 from typing import IO, Any
@@ -16,6 +15,7 @@ from typing import IO, Any
 from gradcheck_suite import record_json
 from gradcheck_suite.json_types import value
 from gradcheck_suite.outcome import Record, Run
+from gradcheck_suite.replacing import replacing
 from gradcheck_suite.reports.line_reading import Limits, read_report
 from gradcheck_suite.reports.line_types import FORMAT, VERSION, Footer
 
@@ -78,18 +78,9 @@ class OpenReport:
             _write(file, _outcome(record))
 
     def finish(self, run: Run) -> None:
-        """Writes the whole, beside the file and then in its place."""
-        if not self._path.is_file():  # /dev/stdout and the like cannot be replaced
-            self._report.write(run, self._path)
-            return
-        whole = self._path.with_name(f".{self._path.name}.part")
-        try:
+        """Writes the whole in the place of what has grown."""
+        with replacing(self._path) as whole:
             self._report.write(run, whole)
-            whole.replace(self._path)
-        except OSError:
-            with suppress(OSError):
-                whole.unlink()
-            raise
 
 
 def _header(provenance: Mapping[str, Any], strict: bool) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import replace
 from pathlib import Path
@@ -46,6 +47,36 @@ def test_long_runs_can_be_written(suffix: str, tmp_path: Path, long_run: Run) ->
     path = tmp_path / f"report{suffix}"
     long_run.write(path)
     assert path.stat().st_size > 0
+
+
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_what_was_there_stays_where_the_disk_is_full(
+    suffix: str, tmp_path: Path, long_run: Run
+) -> None:
+    resource = pytest.importorskip("resource")
+    path = tmp_path / f"report{suffix}"
+    path.write_text("before", encoding="utf-8")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10, hard))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            long_run.write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_text(encoding="utf-8") == "before"
+    assert [*tmp_path.iterdir()] == [path]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="links and modes of POSIX")
+def test_a_file_that_is_replaced_keeps_its_mode_and_the_link_to_it(tmp_path: Path) -> None:
+    path, link = tmp_path / "report.json", tmp_path / "latest.json"
+    path.write_text("before", encoding="utf-8")
+    path.chmod(0o600)
+    link.symlink_to(path.name)
+    RUNS["passed"].write(link)
+    assert link.is_symlink()
+    assert json.loads(path.read_text(encoding="utf-8").splitlines()[0])["kind"] == "header"
+    assert path.stat().st_mode & 0o777 == 0o600
 
 
 @pytest.fixture(scope="module")
