@@ -449,6 +449,19 @@ def test_each_of_merged_reports_is_certified_by_teeth_of_its_own(in_full: str) -
     assert Path("both.xml").read_text("utf-8").count('<property name="teeth"') == 2
 
 
+def test_a_test_of_ones_own_is_asked_for_no_clause(in_full: str) -> None:
+    own = outcome("my.loss", clause="gradcheck.first-order", implementation="<lambda>")
+    Path("full.json").write_text(in_full, "utf-8")
+    run = JsonLines().read("full.json")
+    facts = {**run.provenance, "runner": "pytest"}
+    written("own.json", own, provenance=facts)
+    invoke("merge", "full.json", "own.json", "--output", "both.json")
+    assert invoke("verify", "both.json", "--certified").exit_code == 0
+    alone = invoke("verify", "own.json", "--certified")
+    assert alone.exit_code == 1
+    assert "everything was asked: nothing of the specification was" in alone.output
+
+
 @pytest.mark.parametrize(
     ("own", "asked", "narrowed"),
     [
