@@ -21,9 +21,10 @@ def replacing(path: str | PathLike[str]) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written, or not replaced.
     """
-    whole = Path(path).resolve()
-    if (whole.exists() and not whole.is_file()) or not os.access(whole.parent, os.W_OK):
-        yield Path(path)
+    given = Path(path)
+    whole = given.resolve()  # of a pipe a name that cannot be opened
+    if (given.exists() and not given.is_file()) or not os.access(whole.parent, os.W_OK):
+        yield given
         return
     beside = whole.with_name(f".part-{whole.name}")
     try:

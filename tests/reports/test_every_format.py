@@ -79,6 +79,18 @@ def test_a_file_that_is_replaced_keeps_its_mode_and_the_link_to_it(tmp_path: Pat
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+@pytest.mark.skipif(os.name == "nt", reason="pipes of POSIX")
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    link = tmp_path / "report.md"
+    reader, writer = os.pipe()
+    link.symlink_to(f"/dev/fd/{writer}")
+    RUNS["passed"].write(link)
+    os.close(writer)
+    with open(reader, encoding="utf-8") as file:
+        assert file.read().startswith("# ✅ Conformance: passed")
+    assert link.is_symlink()
+
+
 @pytest.fixture(scope="module")
 def long_run() -> Run:
     return many(5_000)
