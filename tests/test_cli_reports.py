@@ -449,6 +449,18 @@ def test_each_of_merged_reports_is_certified_by_teeth_of_its_own(in_full: str) -
     assert Path("both.xml").read_text("utf-8").count('<property name="teeth"') == 2
 
 
+def test_a_run_that_also_looked_beyond_the_curated_cases_is_not_narrowed(in_full: str) -> None:
+    arguments = ("run", "numpy-reference", "--clause", "gradient.sign", "--search", "2")
+    invoke(*arguments, "--report", "a.json")
+    cases = [*JsonLines().read("a.json").provenance["cases"]]
+    assert cases == ["*", "search-2"]
+    Path("full.json").write_text(in_full, "utf-8")
+    tampered("full.json", lambda lines: lines[0]["provenance"].update(cases=cases))
+    assert invoke("verify", "full.json", "--certified").exit_code == 0
+    tampered("full.json", lambda lines: lines[0]["provenance"].update(cases=cases[1:]))
+    assert "narrowed: cases search-2" in invoke("verify", "full.json", "--certified").output
+
+
 def test_a_test_of_ones_own_is_asked_for_no_clause(in_full: str) -> None:
     own = outcome("my.loss", clause="gradcheck.first-order", implementation="<lambda>")
     Path("full.json").write_text(in_full, "utf-8")

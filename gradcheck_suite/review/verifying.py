@@ -124,7 +124,8 @@ def _left_out(run: Run) -> str:
     """Which questions were not put to an implementation, whatever it answered."""
     for name, facts in _headers(run):
         for key in ("clauses", "exclude", "cases", "dtypes"):
-            if facts.get(key):
+            whole = key == "cases" and "*" in facts.get(key, ())  # "*, search-200": all, and more
+            if facts.get(key) and not whole:
                 return f"the run was narrowed{name}: {key} {', '.join(map(str, facts[key]))}"
         if facts.get("quick"):
             return f"the run was a quick one{name}"
