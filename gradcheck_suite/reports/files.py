@@ -36,8 +36,15 @@ class ReportFiles:
         self._growing: dict[str, GrowingReport] = {}
         for path in paths:
             writable(path)
-        if twice := next((path for path in paths if paths.count(path) > 1), ""):
-            raise UsageError(f"path: {twice} is given twice; give every report a file of its own")
+        seen: dict[Path, str] = {}
+        for path in paths:
+            file = Path(path).resolve()
+            if file in seen:
+                also = f" (as {seen[file]} too)" if seen[file] != path else ""
+                raise UsageError(
+                    f"path: {path} is given twice{also}; give every report a file of its own"
+                )
+            seen[file] = path
 
     def begin(self) -> None:
         """Opens those that grow, in the place of what was there; the first call does.

@@ -111,6 +111,9 @@ def test_a_file_that_cannot_grow_is_told_of_at_the_end_and_not_in_the_middle(pat
 def test_one_path_for_two_reports_is_refused(path: Path) -> None:
     with pytest.raises(UsageError, match="is given twice"):
         ReportFiles([str(path), str(path)], {})
+    again = f"{path.parent}/../{path.parent.name}/{path.name}"
+    with pytest.raises(UsageError, match=r"is given twice \(as .* too\)"):
+        ReportFiles([str(path), again], {})
 
 
 SLOW = """
