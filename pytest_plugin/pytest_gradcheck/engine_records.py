@@ -15,9 +15,11 @@ from pytest_gradcheck.questions import keep
 
 
 def checked(
-    item: pytest.Item, function: Callable[..., Any], *primals: Any, **options: Any
+    item: pytest.Item, call: int, function: Callable[..., Any], *primals: Any, **options: Any
 ) -> Result:
     """``assert_gradients``, every outcome kept whether it passes or not.
+
+    ``call`` is the number of this call in its test, from 1.
 
     Raises:
         GradientError: a derivative is wrong, or could not be judged.
@@ -27,19 +29,23 @@ def checked(
         result = assert_gradients(function, *primals, **options)
     except GradientError as error:
         if isinstance(error.result, Result):
-            _keep(item, error.result)
+            _keep(item, call, error.result)
         raise
-    _keep(item, result)
+    _keep(item, call, result)
     return result
 
 
-def _keep(item: pytest.Item, result: Result) -> None:
-    for record in records(result, item.nodeid):
+def _keep(item: pytest.Item, call: int, result: Result) -> None:
+    for record in records(result, item.nodeid, call):
         keep(item, record)
 
 
-def records(result: Result, case: str) -> Iterator[Record]:
-    """One record per check of a result; ``case`` is the test that asked."""
+def records(result: Result, test: str, call: int = 1) -> Iterator[Record]:
+    """One record per check of a result; the case is the test that asked.
+
+    From the second call in a test on it is ``test#2``: two questions have two addresses.
+    """
+    case = test if call == 1 else f"{test}#{call}"
     backend, _, _ = result.backend.partition(" ")
     dtype = result.primals[0].rpartition(" ")[2] if result.primals else ""
     for outcome in result.outcomes:
@@ -55,5 +61,5 @@ def records(result: Result, case: str) -> Iterator[Record]:
             dtype=dtype,
             seed=result.seed,
             verdict=outcome.verdict,
-            replay=f"pytest '{case}'",
+            replay=f"pytest '{test}'",
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -40,10 +41,11 @@ def gradcheck(request: pytest.FixtureRequest) -> Callable[..., Result]:
     from pytest_gradcheck.engine_records import checked
 
     seed = _seed(request)
+    calls = itertools.count(1)
 
     def check(function: Callable[..., Any], *primals: Any, **options: Any) -> Result:
         __tracebackhide__ = True
-        return checked(request.node, function, *primals, **{"seed": seed, **options})
+        return checked(request.node, next(calls), function, *primals, **{"seed": seed, **options})
 
     return check
 

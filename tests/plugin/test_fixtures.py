@@ -7,6 +7,8 @@ import json
 import pytest
 
 from gradcheck_suite import backends
+from gradcheck_suite.reports.line_reading import read_report
+from gradcheck_suite.review.verifying import verified
 
 
 def test_every_installed_backend_gets_a_test_of_its_own(project: pytest.Pytester) -> None:
@@ -127,6 +129,29 @@ def test_the_engines_outcomes_go_into_the_records(project: pytest.Pytester) -> N
     result.stdout.fnmatch_lines(["*gradcheck *passed*"])
     assert {line["status"] for line in reverse} == {"passed", "failed"}
     assert all("::test_" in line["case"] for line in reverse)
+
+
+def test_a_test_that_calls_the_engine_twice_asks_two_questions(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        """
+        import numpy as np
+
+        def square(x):
+            return (x**2).sum(), 2 * x
+
+        def test_twice(gradcheck):
+            gradcheck(square, np.arange(1.0, 7.0))
+            gradcheck(square, np.arange(1.0, 3.0))
+        """
+    )
+    project.runpytest("--gradcheck-report", "report.json").assert_outcomes(passed=1)
+    report = read_report(project.path / "report.json")
+    test = "test_a_test_that_calls_the_engine_twice_asks_two_questions.py::test_twice"
+
+    assert {record.case for record in report.run.outcomes} == {test, f"{test}#2"}
+    assert {record.replay for record in report.run.outcomes} == {f"pytest '{test}'"}
+    twice = next(f for f in verified(report) if f.what == "nothing is answered twice")
+    assert twice.holds
 
 
 def test_fixtures_say_what_they_are_for(project: pytest.Pytester) -> None:
