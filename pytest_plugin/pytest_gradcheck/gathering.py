@@ -12,7 +12,7 @@ from gradcheck_suite import provenance, record_json
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Errored, Record, Run
 from gradcheck_suite.reports.files import ReportFiles
-from pytest_gradcheck.options import OWN_ID, ROOT, Settings
+from pytest_gradcheck.options import OWN_ID, ROOT, Settings, folder, refused
 from pytest_gradcheck.questions import SoftmaxNLLCase
 
 
@@ -33,12 +33,13 @@ def report_files(config: pytest.Config, settings: Settings) -> ReportFiles:
         **({"clauses": settings.clauses} if settings.clauses else {}),
         **({"dtypes": settings.dtypes} if settings.dtypes else {}),
     )
-    paths = [str(config.invocation_params.dir / path) for path in settings.reports]
+    start = folder(config, "--gradcheck-report")
+    paths = [str(start / path) for path in settings.reports]
     try:
         files = ReportFiles(paths, begun, strict=settings.strict)
         files.begin()
     except UsageError as error:
-        raise pytest.UsageError(f"--gradcheck-report: {error}") from None
+        raise refused("--gradcheck-report", error) from None
     return files
 
 

@@ -8,6 +8,7 @@ from gradcheck_suite.errors import UsageError
 from gradcheck_suite.expectations import Expectations
 from gradcheck_suite.outcome import Record
 from pytest_gradcheck.baseline import baseline
+from pytest_gradcheck.options import readable, refused
 from pytest_gradcheck.stash import EXPECTATIONS, SETTINGS
 
 
@@ -18,24 +19,31 @@ def expectations(config: pytest.Config) -> Expectations:
         pytest.UsageError: the file cannot be read.
     """
     if EXPECTATIONS not in config.stash:
-        path = config.stash[SETTINGS].expectations
+        path, flag = config.stash[SETTINGS].expectations, "--gradcheck-expectations"
         try:
-            found = Expectations.read(config.rootpath / path) if path else Expectations(())
+            known = Expectations.read(readable(config, flag, path)) if path else Expectations(())
         except UsageError as error:
-            raise pytest.UsageError(f"--gradcheck-expectations: {error}") from None
-        config.stash[EXPECTATIONS] = found
+            raise refused(flag, error) from None
+        config.stash[EXPECTATIONS] = known
     return config.stash[EXPECTATIONS]
 
 
-def judged_record(record: Record, config: pytest.Config) -> tuple[Record, str]:
-    """The outcome as the expectations and the baseline have it, and what is unexpected."""
+def judged_record(
+    record: Record, config: pytest.Config, *, strict: bool = False
+) -> tuple[Record, str]:
+    """The outcome as the expectations and the baseline have it, and what is unexpected.
+
+    ``strict``: advice counts; where it does not, it stays advice, whatever the baseline has.
+    """
     known, before = expectations(config), baseline(config)
     surprise = known.surprise(record)
     record = known.applied(record)
-    return (before.applied(record) if before and not surprise else record), surprise
+    if before and not surprise:
+        record = before.applied(record, strict=strict)
+    return record, surprise
 
 
 def since_baseline(record: Record, config: pytest.Config) -> str:
-    """That a failure is new, where an earlier report says that it is."""
+    """What an earlier report says of a failure, where one was given."""
     before = baseline(config)
-    return before.news if before and record.decides(strict=True) else ""
+    return before.news(record) if before and record.decides(strict=True) else ""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_gradcheck.options import OWN_ID
+from pytest_gradcheck.options import OWN_ID, folder, refused
 
 if TYPE_CHECKING:
     from gradcheck_suite.outcome import Run
@@ -137,7 +137,7 @@ class Ledger:
             try:
                 self._files.finish(self.run())
             except ValueError as error:
-                self.problems.append(f"--gradcheck-report: {error}")
+                self.problems.append(str(refused("--gradcheck-report", error)))
             else:
                 self.written = self.settings.reports
         if self.problems and session.exitstatus in (
@@ -213,9 +213,9 @@ def refuse_early(config: pytest.Config) -> None:
     settings = config.stash[SETTINGS]
     for path in settings.reports:
         try:
-            writable(str(config.invocation_params.dir / path))
+            writable(str(folder(config, "--gradcheck-report") / path))
         except ValueError as error:
-            raise pytest.UsageError(f"--gradcheck-report {path}: {error}") from None
+            raise refused("--gradcheck-report", error) from None
     if settings.expectations:
         from pytest_gradcheck.known import expectations
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
@@ -13,6 +14,10 @@ ROOT = "softmax-nll"
 #: ``…::gradient.analytic::rows4-classes5-mean[float32]``, ``…[gradient.analytic::…-float32]``:
 #: the clause, the case and the dtype in a node id.
 OWN_ID = re.compile(r"([a-z]+\.[a-z-]+)::([^\[\]]+?)[\[-](b?float\d+)(?:-[\w:]+)?\]$")
+
+
+def _key(flag: str) -> str:
+    return flag.lstrip("-").replace("-", "_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,7 @@ class Option:
 
     @property
     def key(self) -> str:
-        return self.flag.lstrip("-").replace("-", "_")
+        return _key(self.flag)
 
 
 OPTIONS = (
@@ -183,6 +188,26 @@ def take_own_ids(config: pytest.Config) -> tuple[str, ...]:
 
 def _is_own(argument: str) -> bool:
     return argument == ROOT or argument.startswith(f"{ROOT}::")
+
+
+def folder(config: pytest.Config, flag: str) -> Path:
+    """Where a relative path starts: where pytest was called, or where its configuration lies."""
+    if config.getoption(_key(flag)) is not None or config.inipath is None:
+        return config.invocation_params.dir
+    return config.inipath.parent
+
+
+def readable(config: pytest.Config, flag: str, path: str) -> Path:
+    """A file to be read, as the option gives it; else (``addopts``) as the root folder has it."""
+    found = folder(config, flag) / path
+    below_root = config.rootpath / path
+    return below_root if below_root.exists() and not found.exists() else found
+
+
+def refused(flag: str, error: ValueError) -> pytest.UsageError:
+    """An error of the suite's that names the option in the place of the suite's own argument."""
+    reason = re.sub(r"^(path|report|expectations): ", "", str(error))
+    return pytest.UsageError(f"{flag}: {reason}")
 
 
 def _given(config: pytest.Config, option: Option) -> Any:

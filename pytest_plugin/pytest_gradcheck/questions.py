@@ -56,7 +56,9 @@ class SoftmaxNLLCase:
     def run(self) -> Record:
         """The outcome, whatever it is."""
         record = self.runner.judge(self.job)
-        return record if self.item is None else judged_record(record, self.item.config)[0]
+        if self.item is None:
+            return record
+        return judged_record(record, self.item.config, strict=self.strict)[0]
 
     def check(self) -> Record:
         """The outcome if it is good.
@@ -71,7 +73,7 @@ class SoftmaxNLLCase:
         __tracebackhide__ = True
         record, surprise = self.runner.judge(self.job), ""
         if self.item is not None:
-            record, surprise = judged_record(record, self.item.config)
+            record, surprise = judged_record(record, self.item.config, strict=self.strict)
             keep(self.item, record)
         if record.decides(strict=self.strict) or surprise:
             but = surprise or (since_baseline(record, self.item.config) if self.item else "")
