@@ -113,7 +113,7 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_runs(
         *("--gradcheck-report", "no/such/folder/report.json"),
     )
 
-    result.stderr.fnmatch_lines(["ERROR: --gradcheck-report *there is no folder *such/folder*"])
+    result.stderr.fnmatch_lines(["ERROR: --gradcheck-report: there is no folder *such/folder*"])
     assert "Traceback" not in result.stdout.str() + result.stderr.str()
     assert result.ret == pytest.ExitCode.USAGE_ERROR
 
