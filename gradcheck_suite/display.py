@@ -160,11 +160,11 @@ def family_table(run: Run) -> Table:
 def overview(runs: Sequence[Run]) -> Table:
     """One line per implementation."""
     table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("implementation", no_wrap=True)
+    table.add_column("implementation", overflow="fold")  # a name may fold; a number never
     table.add_column("verdict", no_wrap=True)
     for standing in STANDINGS:
-        table.add_column(_SHORT[standing], justify="right")
-    table.add_column("s", justify="right")
+        table.add_column(_SHORT[standing], justify="right", no_wrap=True)
+    table.add_column("s", justify="right", no_wrap=True)
     for run in runs:
         if not run.outcomes:
             continue
