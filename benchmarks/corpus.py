@@ -5,8 +5,14 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import Progress
 
 from gradcheck_suite import backends, provenance
 from gradcheck_suite.addresses import resolve, shipped
@@ -32,6 +38,29 @@ def prepare(names: Iterable[str]) -> None:
     for backend in names:
         for each in mutants.of(backend):
             os.environ.update(each.environment)
+
+
+Found = TypeVar("Found")
+
+
+def over_mutants(
+    judge: Callable[[str, str], Found],
+    wanted: Sequence[tuple[str, str]],
+    jobs: int,
+    console: Console,
+) -> list[Found]:
+    """What ``judge(backend, name)`` finds of each mutant, in order, from so many processes."""
+    prepare({backend for backend, _ in wanted})
+    with (
+        ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
+        Progress(console=console, transient=True) as progress,
+    ):
+        task = progress.add_task("mutants", total=len(wanted))
+        found = []
+        for each in pool.map(judge, *zip(*wanted, strict=True)):
+            progress.advance(task)
+            found.append(each)
+        return found
 
 
 def right_ones(backend: str) -> tuple[Implementation, ...]:

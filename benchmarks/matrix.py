@@ -15,15 +15,12 @@ import argparse
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
-from benchmarks.corpus import ROOT, installed, mutants, prepare
+from benchmarks.corpus import ROOT, installed, mutants, over_mutants
 from gradcheck_suite import backends
 from gradcheck_suite.addresses import resolve
 from gradcheck_suite.outcome import Status
@@ -198,20 +195,6 @@ def _anchor(clause: Clause) -> str:
     return clause.id.replace(".", "")
 
 
-def judged(wanted: Sequence[tuple[str, str]], jobs: int, console: Console) -> list[Row]:
-    """The rows of the mutants asked for, in that order, from so many processes."""
-    with (
-        ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
-        Progress(console=console, transient=True) as progress,
-    ):
-        task = progress.add_task("mutants", total=len(wanted))
-        found = []
-        for each in pool.map(row, *zip(*wanted, strict=True)):
-            progress.advance(task)
-            found.append(each)
-        return found
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.matrix", description=__doc__)
     parser.add_argument("--backends", nargs="+", default=list(installed()), choices=installed())
@@ -219,7 +202,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=2, help="processes")
     parser.add_argument("--output", type=Path, help=f"default {PAGE.name}, if nothing is left out")
     options = parser.parse_args(arguments)
-    prepare(options.backends)
     wanted = [
         (backend, mutant.name)
         for backend in options.backends
@@ -227,7 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not options.only or mutant.name in options.only
     ]
     console = Console()
-    rows = judged(wanted, options.jobs, console)
+    rows = over_mutants(row, wanted, options.jobs, console)
     whole = not options.only and set(options.backends) == set(mutants.backends())
     output = options.output or (PAGE if whole else None)
     for each in rows:

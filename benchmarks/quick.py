@@ -21,17 +21,14 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from importlib import metadata
-from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import Progress
 
 import gradcheck_suite as gs
-from benchmarks.corpus import ROOT, installed, mutants, prepare, right_ones
+from benchmarks.corpus import ROOT, installed, mutants, over_mutants, right_ones
 from gradcheck_suite.addresses import shipped
 from gradcheck_suite.specification.clause import clauses
 
@@ -112,21 +109,6 @@ def seen(backend: str, name: str) -> Seen:
     strict = clause.level_for(mutant.implementation.dialect) == "SHOULD"
     run = gs.conformance(mutant.implementation, quick=True, fail_fast=True, strict=strict)
     return Seen(backend, name, mutant.clause, mutant.mechanism, not run.passed)
-
-
-def detected(wanted: Sequence[tuple[str, str]], jobs: int, console: Console) -> list[Seen]:
-    """Every mutant asked for, from so many processes."""
-    prepare({backend for backend, _ in wanted})
-    with (
-        ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
-        Progress(console=console, transient=True) as progress,
-    ):
-        task = progress.add_task("mutants", total=len(wanted))
-        found = []
-        for each in pool.map(seen, *zip(*wanted, strict=True)):
-            progress.advance(task)
-            found.append(each)
-        return found
 
 
 def page(found: Sequence[Seen], measured: Sequence[Cost]) -> Iterator[str]:
@@ -210,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = (
         [] if options.no_time else [c for b in options.backends for c in costs(b, options.timed)]
     )
-    found = detected(wanted, options.jobs, console)
+    found = over_mutants(seen, wanted, options.jobs, console)
     lines = list(page(found, measured))
     whole = not options.no_time and set(options.backends) == set(mutants.backends())
     output = options.output or (PAGE if whole else None)

@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from json_places import places
 
 import gradcheck_suite as gs
 from gradcheck_suite import discovery
@@ -613,14 +614,6 @@ def test_a_name_of_a_file_is_shown_and_not_obeyed() -> None:
     Path("\x1b[2Jx.json").write_text("no report", encoding="utf-8")
     result = invoke("verify", "\x1b[2Jx.json")
     refused(result, r"\x1b[2Jx.json")
-
-
-def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
-    yield path
-    if isinstance(value, dict | list):
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, part in pairs:
-            yield from places(part, *path, key)
 
 
 STORY = Failed(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import json
 import math
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pytest
 from click.testing import CliRunner
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from json_places import places
 
 import gradcheck_suite as gs
 from gradcheck_suite.cli import cli
@@ -112,15 +112,6 @@ def test_a_real_report_is_valid_line_by_line() -> None:
 def test_every_kind_of_verdict_is_valid() -> None:
     for line in LINES:
         VALIDATOR.validate(line)
-
-
-def places(value: Any, *path: str | int) -> Iterator[tuple[str | int, ...]]:
-    """The path of every value inside a line."""
-    yield path
-    if isinstance(value, dict | list):
-        pairs = value.items() if isinstance(value, dict) else enumerate(value)
-        for key, part in pairs:
-            yield from places(part, *path, key)
 
 
 def mutated(line: Any, path: tuple[str | int, ...], new: Any) -> Any:
