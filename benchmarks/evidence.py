@@ -7,8 +7,9 @@
 
 Every correct implementation (those that ship and those of ``tests/correct``) is put through the
 whole conformance run, seed by seed, in one process per backend, so that what JAX compiles for one
-seed serves the next. What has been run is kept, a line per implementation and seed, and
-not run again; the page is written from all that is kept.
+seed serves the next; what it compiled for one implementation is dropped before the next one, or
+memory would grow to tens of gigabytes. What has been run is kept, a line per implementation and
+seed, and not run again; the page is written from all that is kept.
 """
 
 from __future__ import annotations
@@ -56,15 +57,15 @@ def wanted(backend: str, half: bool) -> Iterator[tuple[Any, tuple[str, ...]]]:
 
 
 def run_backend(backend: str, seeds: int, half: bool, deadline: float, kept: Path) -> None:
-    """Runs what is not kept yet, every implementation at one seed before the next seed."""
+    """Runs what is not kept yet, an implementation at every seed before the next one."""
     warnings.simplefilter("ignore")
     if backend == "torch":
         import torch
 
         torch.set_num_threads(1)
     done = {(line["implementation"], tuple(line["dtypes"]), line["seed"]) for line in read(kept)}
-    for seed in range(1, seeds + 1):
-        for implementation, dtypes in wanted(backend, half):
+    for implementation, dtypes in wanted(backend, half):
+        for seed in range(1, seeds + 1):
             if (implementation.name, dtypes, seed) in done:
                 continue
             if time.monotonic() > deadline:
@@ -87,6 +88,10 @@ def run_backend(backend: str, seeds: int, half: bool, deadline: float, kept: Pat
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             for accusation in line["accused"]:
                 print(f"{implementation.name}, seed {seed}: {' '.join(accusation)}", flush=True)
+        if backend == "jax":
+            import jax
+
+            jax.clear_caches()
 
 
 def counted(run: gs.Run, dtype: str) -> dict[str, int]:
