@@ -88,6 +88,9 @@ def run_backend(backend: str, seeds: int, half: bool, deadline: float, kept: Pat
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
             for accusation in line["accused"]:
                 print(f"{implementation.name}, seed {seed}: {' '.join(accusation)}", flush=True)
+            if backend == "torch":
+                # torch.compile gives a function up after 8 versions of it, and runs it as it is.
+                torch.compiler.reset()
         if backend == "jax":
             import jax
 

@@ -45,7 +45,7 @@ def resolve(
     if isinstance(loss, Implementation):
         found = loss
     elif isinstance(loss, str):
-        found = _named(loss)
+        found = named(loss)
     elif callable(loss):
         found = Implementation(name=_function_name(loss), loss=loss)
     else:
@@ -103,7 +103,12 @@ def address_of(function: object) -> str:
     return f"{module}:{name}"
 
 
-def _named(name: str) -> Implementation:
+def named(name: str) -> Implementation:
+    """The implementation of a name that ships, or at an address; its function as it is declared.
+
+    Raises:
+        UsageError: nothing of that name ships, or nothing is at that address.
+    """
     for implementation in shipped():
         if implementation.name == name or (":" in name and implementation.loss == name):
             return implementation

@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 from gradcheck_suite import backends
 from gradcheck_suite.addresses import shipped
 from gradcheck_suite.cli import cli
+from gradcheck_suite.cli.arguments import not_installed
 from gradcheck_suite.outcome import Run, Status
 from gradcheck_suite.reports.json_lines import JsonLines
 from gradcheck_suite.specification.clause import clauses
@@ -194,6 +195,50 @@ def test_without_an_argument_numpys_run_in_full_and_the_others_quickly(
         assert set(asked.values()) == {(backend, False)}
         everything -= set(asked)
     assert not everything
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> dict[str, bool]:
+    """What is run, in this order → whether quickly; nothing is asked of it."""
+    found: dict[str, bool] = {}
+
+    def conformance(name: str, *, quick: bool, **options: object) -> Run:
+        found[name] = quick
+        return Run(())
+
+    monkeypatch.setattr("gradcheck_suite.cli.judging.conformance", conformance)
+    return found
+
+
+def test_all_is_everything_whose_libraries_are_installed_in_full(asked: dict[str, bool]) -> None:
+    invoke("run", "--all")
+    here = {each.name for each in shipped() if not not_installed(each)}
+    assert asked == dict.fromkeys(here, False)
+    refused(invoke("run", "--all", "numpy-reference"), "--all:", "named as well")
+
+
+def test_a_pattern_stands_for_the_names_that_fit_and_a_name_is_run_once(
+    asked: dict[str, bool],
+) -> None:
+    invoke("run", "numpy-s*", "numpy-reference", "numpy-specification", "--quick")
+    assert asked == dict.fromkeys(
+        ("numpy-softmax-loss", "numpy-specification", "numpy-reference"), True
+    )
+
+
+def test_a_misspelt_name_is_refused_before_anything_runs(asked: dict[str, bool]) -> None:
+    refused(invoke("run", "numpy-reference", "numpy-refrence"), "did you mean numpy-reference")
+    refused(invoke("run", "numpy-reference", "nump-*"), "'nump-*'", "no name that ships fits")
+    assert not asked
+
+
+def test_a_pattern_of_what_is_not_installed_says_what_it_needs(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(
+        "gradcheck_suite.cli.judging.not_installed", lambda implementation: implementation.requires
+    )
+    refused(invoke("run", "optax-*"), "'optax-*'", "what fits needs", "optax")
 
 
 def test_excluded_clauses_are_shown_as_skipped() -> None:

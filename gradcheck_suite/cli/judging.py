@@ -7,6 +7,7 @@ import secrets
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ from rich.text import Text
 from gradcheck_suite import addresses, backends, display, provenance
 from gradcheck_suite.cli.arguments import dialect_choices, not_installed, usage
 from gradcheck_suite.errors import UsageError
+from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.outcome import Record, Run
 from gradcheck_suite.property_search import GeneratedCases
 from gradcheck_suite.reports.files import ReportFiles
@@ -95,6 +97,7 @@ def _judging(command: Callable[..., None]) -> Callable[..., None]:
 @click.argument("implementations", metavar="[IMPLEMENTATION]...", nargs=-1)
 @_judging
 @click.option("--case", "cases", help="Only these cases, by pattern of their id.", multiple=True)
+@click.option("--all", "everything", is_flag=True, help="All that is installed, as '*' does.")
 @click.option("--quick", is_flag=True, help="The most telling cases of each clause, one dtype.")
 @click.option(
     "--search",
@@ -108,6 +111,7 @@ def run(
     backend: str,
     reports: tuple[str, ...],
     fail_fast: bool,
+    everything: bool,
     quick: bool,
     cases: tuple[str, ...],
     examples: int | None,
@@ -115,20 +119,25 @@ def run(
 ) -> None:
     """Judge implementations against the specification.
 
-    IMPLEMENTATION is a name that ships (see list), package.module:attribute, or
-    path/to/file.py:attribute. Without one, what ships for NumPy is judged in full and what
-    ships for the other installed backends quickly.
+    IMPLEMENTATION is a name that ships (see list), a pattern such as 'optax-*' for those whose
+    libraries are installed, package.module:attribute, or path/to/file.py:attribute. Without
+    one, what ships for NumPy is judged in full and what ships for the other installed backends
+    quickly; --all judges all of it in full.
 
     In GitHub Actions (GITHUB_ACTIONS=true) failures are also printed as annotations.
 
     Exit code 0: everything passed; 1: something failed; 2: nothing ran, or a usage error.
     """
     console = display.terminal()
+    if everything and implementations:
+        raise click.UsageError("--all: implementations are named as well; give one or the other")
+    names = ("*",) if everything else implementations
     files = _files(reports, quick=quick, **options)
+    targets = usage(lambda: _targets(names, backend, quick))
     if examples is not None:
         cases = (*(cases or ("*",)), _generated(examples))
     runs = []
-    for target in usage(lambda: _targets(implementations, backend, quick)):
+    for target in targets:
         found = _judge(console, target, files, fail_fast=fail_fast, cases=cases, **options)
         runs.append(found)
         if fail_fast and not runs[-1].passed:
@@ -180,17 +189,45 @@ def _targets(names: tuple[str, ...], backend: str, quick: bool) -> tuple[Target,
         known = ", ".join(backends.names())
         raise UsageError(f"--backend: {backend!r} is unknown; known backends: {known}")
     if names:
-        return tuple(Target(name, backend, quick) for name in names)
+        named = (name for given in names for name in _matching(given, backend))
+        return tuple(Target(name, backend, quick) for name in dict.fromkeys(named))
     found = tuple(
         Target(each.name, each.backend, quick or (not backend and each.backend != "numpy"))
-        for each in sorted(addresses.shipped(), key=lambda each: each.backend != "numpy")
-        if (not backend or each.backend == backend) and not not_installed(each)
+        for each in _installed(backend)
     )
     if not found:
         raise UsageError(
             f"--backend: nothing that ships for {backend} can run here (gradcheck-suite doctor)"
         )
     return found
+
+
+def _matching(name: str, backend: str) -> tuple[str, ...]:
+    """A name as it is, or the names that ship and fit a pattern, where they can run.
+
+    Raises:
+        UsageError: nothing has that name or fits the pattern, or what does cannot run here.
+    """
+    if ":" in name:
+        return (name,)
+    if not any(sign in name for sign in "*?["):
+        return (addresses.named(name).name,)
+    found = tuple(each.name for each in _installed(backend) if fnmatchcase(each.name, name))
+    if found:
+        return found
+    fits = (each for each in addresses.shipped() if fnmatchcase(each.name, name))
+    missing = sorted({library for each in fits for library in not_installed(each)})
+    why = f"what fits needs {', '.join(missing)}" if missing else "no name that ships fits"
+    raise UsageError(f"IMPLEMENTATION: {name!r}: {why} (gradcheck-suite list implementations)")
+
+
+def _installed(backend: str) -> tuple[Implementation, ...]:
+    """What ships and can run here, NumPy's first; for one backend, or for all ("")."""
+    return tuple(
+        each
+        for each in sorted(addresses.shipped(), key=lambda each: each.backend != "numpy")
+        if (not backend or each.backend == backend) and not not_installed(each)
+    )
 
 
 def _files(
