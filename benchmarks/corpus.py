@@ -1,4 +1,4 @@
-"""The corpus of ``tests/``: wrong implementations, and right ones that must not be accused."""
+"""The corpus of ``tests/``: wrong implementations, right ones, and what findings.md tells."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT / "tests"))  # `import mutants`, as pytest has it
 
 mutants = importlib.import_module("mutants")
 correct = importlib.import_module("correct")
+findings = importlib.import_module("findings_page").findings
 
 
 def installed() -> tuple[str, ...]:

@@ -12,10 +12,12 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict
 
+from gradcheck_suite import discovery
 from gradcheck_suite.errors import UsageError
 from gradcheck_suite.outcome import Record
 
-_REPORTED = ("numpy", "torch", "jax", "jaxlib", "optax", "scipy", "array-api-compat", "pytest")
+#: Reported beside what the implementations that ship need.
+_REPORTED = ("numpy", "torch", "jax", "jaxlib", "array-api-compat", "pytest")
 _SECONDS_AT_MOST = 10  # for a command that says something of the place
 
 
@@ -125,7 +127,8 @@ def version(distribution: str = "gradcheck-suite") -> str:
 
 def collect(**settings: Any) -> dict[str, Any]:
     """Versions and platform, with the run's own settings."""
-    versions = {name: version(name) for name in _REPORTED}
+    needed = (name for each in discovery.members("implementations") for name in each.requires)
+    versions = {name: version(name) for name in dict.fromkeys((*_REPORTED, *needed))}
     return {
         "suite": version(),
         "python": platform.python_version(),

@@ -82,3 +82,16 @@ def test_every_known_deviation_of_what_ships_is_reproduced(implementation: Imple
     ]
 
     assert not lacking
+
+
+@pytest.mark.parametrize("board", ["scoreboard.md", "scoreboard.html"])
+def test_every_finding_on_the_scoreboard_is_an_entry(board: str) -> None:
+    page = PAGE.with_name(board)
+    if not page.exists():
+        pytest.skip("no docs beside the tests")
+    text = page.read_text(encoding="utf-8")
+
+    linked = set(re.findall(r"findings\.md#([\w-]+)", text))
+    assert linked
+    assert linked <= {entry.anchor for entry in findings()}
+    assert "no finding" not in text
