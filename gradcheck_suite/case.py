@@ -71,6 +71,26 @@ class Options:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
+class LinearHead:
+    """A linear layer before the loss: logits f = X Wᵀ + b.
+
+    Attributes:
+        hidden: X, hidden features, shape (N, H).
+        linear_weight: W, shape (C, H).
+        linear_bias: b, shape (C,), or None.
+    """
+
+    hidden: FloatArray
+    linear_weight: FloatArray
+    linear_bias: FloatArray | None = None
+
+    def parameters(self) -> tuple[FloatArray, ...]:
+        """(W, b), or (W,) without a bias."""
+        bias = self.linear_bias
+        return (self.linear_weight,) if bias is None else (self.linear_weight, bias)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Case:
     """One concrete question: arrays, options, an upstream cotangent, a dtype, a seed.
 
@@ -90,6 +110,8 @@ class Case:
         beside: how targets, class weights and upstream do.
         batch: shape of the axes other than the classes' of which the N rows are the
             flattening, or None for (N,); ``()`` for logits of shape (C,), (N, d) for K-D ones.
+        head: the linear layer before the loss, or None. Where there is one, the implementation
+            gets its arrays, and ``logits`` are its output rounded to float64.
     """
 
     id: str
@@ -102,6 +124,7 @@ class Case:
     layout: LayoutName = "contiguous"
     beside: LayoutName = "contiguous"
     batch: tuple[int, ...] | None = None
+    head: LinearHead | None = None
 
     @property
     def rank(self) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+Head = Literal["", "linear"]
 Gradient = Literal["autodiff", "returned"] | Callable[..., Any] | None
 
 
@@ -53,8 +54,16 @@ class Implementation:
             ∂L_i/∂f_i), a function of the same arguments that returns the gradient, or
             ``None`` (value only). Default: ``"autodiff"`` where the backend can, else seen
             from the result.
+        head: ``"linear"`` for a loss that computes its logits itself, f = X Wᵀ + b:
+            ``loss(hidden, linear_weight, targets, *, linear_bias=None, …)`` with hidden
+            features X (N, H), W (C, H), b (C,) and the options above. Clauses about logits
+            are asked through the identity, X = f and W = I; ``head.*`` about the layer. A
+            returned gradient is ∂/∂X, or (∂/∂X, ∂/∂W) or (∂/∂X, ∂/∂W, ∂/∂b): under ``none``
+            with row i of ∂/∂X that of L_i, the others those of Σ L_i. Not needed where a
+            parameter of the signature is named ``linear_weight``.
         reductions: the reductions it offers, e.g. ``("mean",)``.
-        options: names of the options it takes, e.g. ``("weight",)``.
+        options: names of the options it takes, e.g. ``("weight",)``; a linear head's bias is
+            one, ``"linear_bias"``.
         targets: kinds of targets it takes: ``"index"``, ``"probabilities"``.
         dtypes: dtypes it is judged in by default; ``None`` means float64 and float32.
         orders: derivatives it offers: any of ``"reverse"``, ``"forward"``, ``"second"``.
@@ -65,7 +74,8 @@ class Implementation:
         dialect: choices where honest libraries differ, ``{"mean_index": "valid"}``, or the name
             of a dialect, ``"keras"`` (see ``gradcheck-suite list dialects``).
         factory: called with the options, returns the callable that takes (logits,
-            targets): for losses whose options are given at construction.
+            targets), or (hidden, linear_weight, targets) and ``linear_bias``: for losses whose
+            options are given at construction.
         rename: our option name → its keyword, e.g. ``{"label_smoothing": "smoothing"}``.
         value: picks the loss out of what the function returns.
         accumulation: how it computes for float16 and bfloat16 inputs. ``"float32"``: in float32,
@@ -82,6 +92,7 @@ class Implementation:
     loss: Callable[..., Any] | str | None = None
     backend: str = ""
     gradient: Gradient | Literal["infer"] = "infer"
+    head: Head = ""
     reductions: tuple[str, ...] | None = None
     options: tuple[str, ...] | None = None
     targets: tuple[str, ...] | None = None

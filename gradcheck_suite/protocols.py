@@ -210,14 +210,18 @@ class Gradients:
 
     Attributes:
         value: rows (N,) or a scalar ().
-        logits: gradient in the logits, shape (N, C).
+        logits: gradient in the logits, shape (N, C); in the hidden features, (N, H), where the
+            case has a linear head.
         targets: gradient in the target probabilities; None where none came.
+        linear_weight, linear_bias: gradients in W (C, H) and b (C,); None where none came.
         described: description of the framework's array by name (``logits``).
     """
 
     value: FloatArray
     logits: FloatArray
     targets: FloatArray | None = None
+    linear_weight: FloatArray | None = None
+    linear_bias: FloatArray | None = None
     described: Mapping[str, ArrayDescription] = field(default_factory=dict)
 
 
@@ -237,6 +241,8 @@ class Answer:
         case: the question that it answers.
         value: rows (N,) or a scalar (); None where the value is not asked for.
         logits, targets: gradients (N, C); None where they are not asked for.
+        linear_weight, linear_bias: gradients in W and b of a linear head, likewise; ``logits``
+            is then that in its hidden features, (N, H).
         raised: ``RuntimeError: …`` where it raised instead.
         wanted: names of the gradients that were asked for.
     """
@@ -246,6 +252,8 @@ class Answer:
     value: FloatArray | None = None
     logits: FloatArray | None = None
     targets: FloatArray | None = None
+    linear_weight: FloatArray | None = None
+    linear_bias: FloatArray | None = None
     raised: str = ""
     wanted: tuple[str, ...] = ()
 

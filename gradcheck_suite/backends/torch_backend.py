@@ -174,8 +174,24 @@ class TorchBackend:
                     for pair, value in zip(pairs, values, strict=True)
                 )
         except _UNSUPPORTED as error:
-            raise Unsupported(f"forward mode: {_first_line(error)}") from error
+            # torch.func tracks nothing, and an operator that refuses dual numbers where a
+            # gradient is tracked may answer there: with a number that is judged as any other.
+            answered = self._functional_jvp(function, primals, tangents)
+            if answered is None:
+                raise Unsupported(f"forward mode: {_first_line(error)}") from error
+            return answered
         return values, pushed
+
+    def _functional_jvp(
+        self, function: Function, primals: Arrays, tangents: Arrays
+    ) -> tuple[Arrays, Arrays] | None:
+        """What ``torch.func.jvp`` answers; None where it refuses."""
+        given = (tuple(array.detach() for array in arrays) for arrays in (primals, tangents))
+        try:
+            values, pushed = self.torch.func.jvp(function, *given)
+        except Exception:
+            return None
+        return tuple(v.detach() for v in values), tuple(p.detach() for p in pushed)
 
     def hvp(
         self, function: Function, primals: Arrays, cotangents: Arrays, tangents: Arrays

@@ -2,6 +2,9 @@
 
 Going in: the rows take their rank (N rows of C classes become (N, C, d…) where the case says
 so), their dtype and device, and their layout in memory. Coming out: rows again, NumPy float64.
+
+An implementation with a linear head gets hidden features where others get logits. A case that has
+no head is put to it through the identity: X = f and W = I, whose products f·1 + 0·… are exact.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ import numpy.typing as npt
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.layout import LAYOUTS
-from gradcheck_suite.protocols import Array, Backend
+from gradcheck_suite.protocols import Array, Arrays, Backend
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +34,18 @@ class CaseArrays:
     class_axis: int = -1
 
     def logits(self, case: Case) -> Array:
-        return self._laid_out(self.shaped(case, case.logits), self.dtype, case.layout)
+        """The first argument: the logits, or the hidden features of the case's linear head."""
+        return self._laid_out(self.shaped(case, _first(case)), self.dtype, case.layout)
+
+    def head(self, case: Case) -> Arrays:
+        """W, and b where the case has one; the identity where it has no linear head."""
+        if case.head is None:
+            return (self.floating(np.eye(case.classes)),)
+        return tuple(self.floating(values) for values in case.head.parameters())
 
     def buffer(self, case: Case) -> Array:
         """The buffer of which the logits are a view; ``logits_of`` takes that view."""
-        values = LAYOUTS[case.layout].buffer(self.shaped(case, case.logits))
+        values = LAYOUTS[case.layout].buffer(self.shaped(case, _first(case)))
         return self.backend.asarray(values, self.dtype, self.device)
 
     def logits_of(self, case: Case, buffer: Array) -> Array:
@@ -61,8 +71,8 @@ class CaseArrays:
         return self.backend.asarray(values, self.dtype, self.device)
 
     def shape(self, case: Case) -> tuple[int, ...]:
-        """The shape of the logits: (N, C), or what ``batch`` makes of it."""
-        return self.shaped(case, case.logits).shape
+        """The shape of the first argument: (N, C), (N, H), or what ``batch`` makes of it."""
+        return self.shaped(case, _first(case)).shape
 
     def value_shape(self, case: Case) -> tuple[int, ...]:
         """The shape of the loss: that of the rows under ``none``, else ()."""
@@ -84,7 +94,7 @@ class CaseArrays:
         if case.batch is None:
             return array
         if array.shape == self.shape(case):
-            return np.moveaxis(array, self._axis(case), -1).reshape(case.rows, case.classes)
+            return np.moveaxis(array, self._axis(case), -1).reshape(_first(case).shape)
         return array.reshape(case.rows) if case.options.reduction == "none" else array
 
     def _axis(self, case: Case) -> int:
@@ -95,3 +105,7 @@ class CaseArrays:
             return self.backend.asarray(values, dtype, self.device)
         buffer = self.backend.asarray(LAYOUTS[layout].buffer(values), dtype, self.device)
         return self.backend.viewed(buffer, layout, values.shape)
+
+
+def _first(case: Case) -> FloatArray:
+    return case.logits if case.head is None else case.head.hidden

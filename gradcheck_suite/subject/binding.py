@@ -14,7 +14,7 @@ from gradcheck_suite.protocols import Backend
 from gradcheck_suite.specification.dialect import BACKEND_DEFAULTS, Dialect
 from gradcheck_suite.specification.presets import expanded
 from gradcheck_suite.specification.recipe import Recipe
-from gradcheck_suite.subject import capabilities
+from gradcheck_suite.subject import capabilities, returned
 from gradcheck_suite.subject.bound import BoundSubject
 
 
@@ -34,7 +34,8 @@ def bind(
     assert target is not None
     keywords = _keywords(target)
     for name, keyword in implementation.rename.items():
-        if keywords is not None and keyword not in keywords:
+        in_call = name == "linear_bias" and implementation.factory is not None
+        if keywords is not None and keyword not in keywords and not in_call:
             raise UsageError(
                 f"Implementation(rename=): {name} is renamed to {keyword!r}, which is no keyword "
                 f"of {implementation.name}; it has {', '.join(sorted(keywords))}"
@@ -47,6 +48,8 @@ def bind(
         dialect=dialect,
         loss=loss,
         keywords=keywords,
+        headed=implementation.head == "linear"
+        or (implementation.factory is None and _names_a_head(target, keywords)),
     )
     _learn(subject)
     return subject
@@ -93,8 +96,10 @@ def _gradient_kind(subject: BoundSubject, result: Any, shape: tuple[int, ...]) -
     if declared != "infer":
         return declared
     pair = isinstance(result, tuple | list) and len(result) == 2
-    if pair and subject.implementation.value is None and _shape(result[1]) == shape:
-        return "returned"
+    if pair and subject.implementation.value is None:
+        found = returned.gradients(result[1])[0] if subject.headed else result[1]
+        if _shape(found) == shape:
+            return "returned"
     return "autodiff" if "reverse" in subject.backend.modes else "none"
 
 
@@ -139,6 +144,11 @@ def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:
     return frozenset(parameter.name for parameter in parameters if parameter.kind in kinds)
 
 
+def _names_a_head(target: Callable[..., Any], keywords: frozenset[str] | None) -> bool:
+    """Whether its signature says that it takes W: a function's, or that of a module's forward."""
+    return not inspect.isclass(target) and "linear_weight" in (keywords or ())
+
+
 def validate(implementation: Implementation, backend: Backend) -> Dialect:
     """The dialect of a declaration that makes sense.
 
@@ -160,15 +170,18 @@ def validate(implementation: Implementation, backend: Backend) -> Dialect:
             f"Implementation(gradient=): {gradient!r} is unknown; use 'autodiff', 'returned', a "
             "function, or None for a value only"
         )
+    if implementation.head not in ("", "linear"):
+        raise UsageError(f"Implementation(head=): {implementation.head!r} is unknown; use 'linear'")
+    options = (*capabilities.OPTIONS, "linear_bias")
     for name in implementation.rename:
-        if name not in (*capabilities.OPTIONS, "reduction"):
+        if name not in (*options, "reduction"):
             raise UsageError(
                 f"Implementation(rename=): {name!r} is no option of ours; use reduction, "
-                f"{', '.join(capabilities.OPTIONS)}"
+                f"{', '.join(options)}"
             )
     known = {
         "reductions": REDUCTIONS,
-        "options": capabilities.OPTIONS,
+        "options": options,
         "targets": TARGET_KINDS,
         "orders": ("reverse", "forward", "second"),
         "dtypes": ("float64", "float32", "float16", "bfloat16"),

@@ -146,8 +146,11 @@ class BoundSubject(CalledLoss):
 
     def supports(self, case: Case, mode: str = "value") -> str:
         """Empty if the implementation takes this case in this mode, else why it does not."""
+        if reason := capabilities.by_head(self, case):
+            return reason
         options = case.options
-        place = (case.layout, case.beside, case.rank)
+        with_bias = None if case.head is None else case.head.linear_bias is not None
+        place = (case.layout, case.beside, case.rank, with_bias)
         question = (case.target_kind, options.reduction, options.used(), mode, *place)
         if question not in self._reasons:
             self._reasons[question] = capabilities.why_not(self, case, mode)

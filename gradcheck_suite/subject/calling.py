@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
+import numpy as np
+
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import Array, Arrays, Backend, Function
@@ -30,6 +32,7 @@ class CalledLoss:
         loss: the function, where there is no factory.
         keywords: the option keywords of its signature; None if it takes any.
         gradient_kind: ``autodiff``, ``returned``, ``function`` or ``none``.
+        headed: whether it computes its logits itself, from hidden features and a linear layer.
         least: the plainest case that it is known to take.
         own_reduction: its one reduction, where it has no such keyword.
     """
@@ -41,6 +44,7 @@ class CalledLoss:
     dialect: Dialect
     loss: Callable[..., Any] | None
     keywords: frozenset[str] | None
+    headed: bool = False
     gradient_kind: str = ""
     least: Case | None = None
     own_reduction: str = ""
@@ -80,41 +84,63 @@ class CalledLoss:
             self.arrays.targets(case),
             None if case.options.weight is None else self.arrays.weight(case),
             self.arrays.upstream(case),
+            self.arrays.head(case) if self.headed else (),
         )
 
-    def options(self, case: Case, weight: Array | None = None) -> dict[str, Any]:
+    def options(self, case: Case, inputs: Inputs | None = None) -> dict[str, Any]:
         """The keywords for a case: ``reduction`` always, the others where they are used.
 
         Args:
             case: the case.
-            weight: the array of its class weights, where the caller holds on to it.
+            inputs: its arrays, where the caller holds on to them.
         """
         options = case.options
         given: dict[str, Any] = {}
         if self.takes("reduction"):
             given["reduction"] = options.reduction
         if options.weight is not None:
-            given["weight"] = self.arrays.weight(case) if weight is None else weight
+            given["weight"] = self.arrays.weight(case) if inputs is None else inputs.weight
         if options.ignore_index is not None:
             given["ignore_index"] = options.ignore_index
         if options.label_smoothing:
             given["label_smoothing"] = options.label_smoothing
-        rename = self.implementation.rename
-        return {rename.get(name, name): value for name, value in given.items()}
+        return {self._keyword(name): value for name, value in given.items()}
 
-    def closed(self, case: Case, weight: Array | None = None) -> Callable[..., Any]:
-        """The implementation with its options set: a function of (logits, targets) alone."""
-        options = self.options(case, weight)
+    def closed(self, case: Case, inputs: Inputs | None = None) -> Callable[..., Any]:
+        """The implementation with its options set: a function of (logits, targets) alone.
+
+        With a linear head, of the hidden features and targets; where W (and b) are given beside
+        these, they stand for the case's own.
+        """
+        options = self.options(case, inputs)
         if self.implementation.factory is not None:
-            return self.implementation.factory(**options)
+            return self._before(self.implementation.factory(**options), case, inputs)
         assert self.loss is not None  # bind() has seen to it
-        return partial(self.loss, **options)
+        return self._before(partial(self.loss, **options), case, inputs)
 
-    def function(self, case: Case, weight: Array | None = None) -> Function:
-        """The loss as a function of (logits, targets), its shape held to the reduction's."""
+    def _before(
+        self, loss: Callable[..., Any], case: Case, inputs: Inputs | None
+    ) -> Callable[..., Any]:
+        """``loss`` with its linear head, if it has one, in its arguments' order."""
+        if not self.headed:
+            return loss
+        own = self.arrays.head(case) if inputs is None else inputs.head
 
-        def function(logits: Array, targets: Array) -> Arrays:
-            return (self.held(case, self.closed(case, weight)(logits, targets)),)
+        def headed(hidden: Array, targets: Array, *head: Array) -> Any:
+            weight, *bias = head or own
+            named = {self._keyword("linear_bias"): bias[0]} if bias else {}
+            return loss(hidden, weight, targets, **named)
+
+        return headed
+
+    def _keyword(self, name: str) -> str:
+        return self.implementation.rename.get(name, name)
+
+    def function(self, case: Case, inputs: Inputs | None = None) -> Function:
+        """The loss as a function of ``PRIMALS``, its shape held to the reduction's."""
+
+        def function(logits: Array, targets: Array, *head: Array) -> Arrays:
+            return (self.held(case, self.closed(case, inputs)(logits, targets, *head)),)
 
         return function
 
@@ -132,21 +158,41 @@ class CalledLoss:
         expected = self.arrays.value_shape(case)
         return returned.loss(self.backend, result, expected, case.options.reduction)
 
-    def given(self, case: Case, inputs: Inputs) -> tuple[Array, Any]:
-        """Value and gradient as they come from a loss that returns it or is supplied one."""
-        result = self.closed(case, inputs.weight)(inputs.logits, inputs.targets)
+    def given(self, case: Case, inputs: Inputs) -> tuple[Array, tuple[Any, ...]]:
+        """Value and gradients as they come from a loss that returns or is supplied them.
+
+        The gradient in the logits; or that in the hidden features and, where the case has a
+        linear head, those in its parameters as far as they came.
+        """
+        result = self.closed(case, inputs)(inputs.logits, inputs.targets)
         value = self.held(case, result)
         if self.gradient_kind == "returned":
-            return value, returned.pair(result)[1]
-        supplied = self.implementation.gradient
-        assert callable(supplied)
-        options = self.options(case, inputs.weight)
-        return value, supplied(inputs.logits, inputs.targets, **options)
+            found = returned.pair(result)[1]
+        else:
+            supplied = self.implementation.gradient
+            assert callable(supplied)
+            found = self._before(partial(supplied, **self.options(case, inputs)), case, inputs)(
+                inputs.logits, inputs.targets
+            )
+        gradients = returned.gradients(found) if self.headed else (found,)
+        return value, gradients[: 1 if case.head is None else 1 + len(inputs.head)]
 
-    def scaled(self, case: Case, gradient: Any) -> FloatArray:
-        """Row i of a given gradient, ∂L_i/∂f_i, times its upstream."""
-        array = self.gradient_array(case, gradient)
-        return array * (case.upstream[:, None] if case.upstream.ndim else case.upstream)
+    def pulled_array(self, case: Case, name: str, gradient: Any) -> FloatArray:
+        """A gradient as NumPy has it; a given one times the upstream that it does not know of.
+
+        Row i of a gradient in the logits is ∂L_i/∂f_i. One in W or b is of Σ L_i, or of the
+        scalar, and is asked for under one upstream alone.
+        """
+        if self.gradient_kind == "autodiff":
+            in_head = name.startswith("linear")
+            return self.backend.asnumpy(gradient) if in_head else self.rows(case, gradient)
+        if name == "logits":
+            array = self.gradient_array(case, gradient)
+            return array * (case.upstream[:, None] if case.upstream.ndim else case.upstream)
+        assert case.head is not None
+        shape = np.shape(getattr(case.head, name))
+        array = returned.gradient(self.backend, gradient, shape, name.replace("_", " "))
+        return array * case.upstream.flat[0]
 
     def gradient_array(self, case: Case, gradient: Any) -> FloatArray:
         """The gradient in the logits as rows, its shape held to the logits'."""
@@ -158,9 +204,15 @@ class CalledLoss:
         return self.arrays.rows(case, self.backend.asnumpy(array))
 
     def differentiable(self, case: Case, *, targets: bool = False) -> tuple[Function, Arrays]:
-        """The loss as a function of the logits (and of the targets), and fresh arrays for it."""
+        """The loss as a function of the logits (and of the targets), and fresh arrays for it.
+
+        Where the case has a linear head: of the hidden features, W and b.
+        """
         logits, given = self.arrays.logits(case), self.arrays.targets(case)
         whole = self.function(case)
+        if case.head is not None:
+            head = self.arrays.head(case)
+            return lambda hidden, *varied: whole(hidden, given, *varied), (logits, *head)
 
         def function(logits: Array, targets: Array = given) -> Arrays:
             return whole(logits, targets)

@@ -13,6 +13,8 @@ from gradcheck_suite.specification.recipe import Recipe
 if TYPE_CHECKING:
     from gradcheck_suite.subject.bound import BoundSubject
 
+#: Entries of the largest identity that stands for a linear head: 256 MiB in float64.
+_LARGEST_IDENTITY = 1 << 25
 OPTIONS = ("weight", "ignore_index", "label_smoothing")
 #: Whatever ε a case has: at ε = 1 a correct loss does not depend on its targets.
 _PROBED_SMOOTHING = 0.1
@@ -48,6 +50,33 @@ def reads_targets(subject: BoundSubject, case: Case) -> bool:
     case = case.with_(beside="contiguous")  # an expanded layout has one row only
     answers = [number_of(subject, case.with_(targets=targets)) for targets in (first, second)]
     return not np.array_equal(answers[0], answers[1], equal_nan=True)
+
+
+def by_head(subject: BoundSubject, case: Case) -> str:
+    """What a linear head cannot be asked, or can alone.
+
+    A case without one of its own is asked through the identity (see ``arrays``).
+    """
+    if case.head is not None:
+        if not subject.headed:
+            return "has no linear head (head= declares one)"
+        return _by_bias(subject) if case.head.linear_bias is not None else ""
+    if not subject.headed:
+        return ""
+    if not np.isfinite(case.logits).all():
+        return "a linear head makes NaN of a logit that is no number: 0·∞ in every other class"
+    if case.classes**2 > _LARGEST_IDENTITY:
+        return f"asked through the identity, a linear head would have {case.classes}² weights"
+    return ""
+
+
+def _by_bias(subject: BoundSubject) -> str:
+    declared = subject.implementation
+    if declared.options is not None and "linear_bias" not in declared.options:
+        return "has no option linear_bias (declared)"
+    if declared.factory is None and not subject.takes("linear_bias"):
+        return "has no option linear_bias (its signature)"
+    return ""
 
 
 def _by_declaration(subject: BoundSubject, case: Case) -> str:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 
@@ -10,6 +14,7 @@ from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.protocols import Array, Arrays, Gradients
 from gradcheck_suite.subject import returned
 from gradcheck_suite.subject.calling import CalledLoss
+from gradcheck_suite.subject.inputs import PRIMALS
 
 
 def gradients(subject: CalledLoss, case: Case, *, targets: bool = False) -> Gradients:
@@ -36,17 +41,29 @@ def _derived(subject: CalledLoss, case: Case, *, targets: bool) -> Gradients:
         logits=subject.gradient_array(case, pulled[0]),
         targets=None if in_targets is None else subject.rows(case, in_targets),
         described={"logits": subject.backend.describe(pulled[0])},
+        **_in_head(subject, case, pulled[1:]),
     )
 
 
 def _given(subject: CalledLoss, case: Case) -> Gradients:
     """A gradient that is returned or supplied: row i is ∂L_i/∂f_i, scaled by u here."""
-    value, gradient = subject.given(case, subject.inputs(case))
+    value, (gradient, *in_head) = subject.given(case, subject.inputs(case))
     return Gradients(
         value=subject.rows(case, value),
-        logits=subject.scaled(case, gradient),
+        logits=subject.pulled_array(case, "logits", gradient),
         described={"logits": subject.backend.describe(gradient)},
+        **_in_head(subject, case, in_head),
     )
+
+
+def _in_head(subject: CalledLoss, case: Case, found: Sequence[Any]) -> dict[str, FloatArray]:
+    """The gradients in W and b that came, by name; none where the case has no linear head."""
+    if case.head is None:
+        return {}
+    named = zip(PRIMALS[2:], found, strict=False)
+    return {
+        name: subject.pulled_array(case, name, each) for name, each in named if each is not None
+    }
 
 
 def weight_gradient(subject: CalledLoss, case: Case) -> FloatArray | None:
@@ -57,12 +74,14 @@ def weight_gradient(subject: CalledLoss, case: Case) -> FloatArray | None:
     """
     _require_autodiff(subject)
     with subject.backend.precision(case.dtype):
-        logits, targets = subject.arrays.logits(case), subject.arrays.targets(case)
+        inputs = subject.inputs(case)
 
         def function(weight: Array) -> Arrays:
-            return (subject.held(case, subject.closed(case, weight)(logits, targets)),)
+            return subject.function(case, replace(inputs, weight=weight))(
+                inputs.logits, inputs.targets
+            )
 
-        primals, cotangents = (subject.arrays.weight(case),), (subject.arrays.upstream(case),)
+        primals, cotangents = (inputs.weight,), (inputs.upstream,)
         _, (pulled,) = subject.backend.vjp(function, primals, cotangents)
         return None if pulled is None else subject.backend.asnumpy(pulled)
 

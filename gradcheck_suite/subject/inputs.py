@@ -8,29 +8,40 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from gradcheck_suite.case import Case
 from gradcheck_suite.errors import ImplementationError
-from gradcheck_suite.protocols import Answer, Array
+from gradcheck_suite.protocols import Answer, Array, Arrays
 
 if TYPE_CHECKING:
     from gradcheck_suite.subject.bound import BoundSubject
 
 Found = TypeVar("Found")
 
-#: Whether (logits, targets) require a gradient.
-LOGITS = (True, False)
+#: What can require a gradient, in the order of ``Inputs.primals``.
+PRIMALS = ("logits", "targets", "linear_weight", "linear_bias")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Inputs:
-    """The framework's arrays of one case; ``weight`` is None where the case has none."""
+    """The framework's arrays of one case; ``weight`` is None where the case has none.
+
+    Attributes:
+        logits: or the hidden features, where the implementation has a linear head.
+        head: W, and b where the case has one; empty without a head.
+    """
 
     logits: Array
     targets: Array
     weight: Array | None
     upstream: Array
+    head: Arrays = ()
 
     def named(self) -> dict[str, Array]:
         arrays = {"logits": self.logits, "targets": self.targets, "upstream": self.upstream}
+        arrays |= dict(zip(PRIMALS[2:], self.head, strict=False))
         return arrays if self.weight is None else {**arrays, "weight": self.weight}
+
+    def primals(self, case: Case) -> Arrays:
+        """What can require a gradient; the head can where it is the case's own."""
+        return (self.logits, self.targets, *(() if case.head is None else self.head))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,34 +50,40 @@ class Call:
 
     Attributes:
         value: the framework's array.
-        pulled: u ↦ gradients in (logits, targets), the framework's arrays or None. A gradient
-            that is given and not derived comes as it is, whatever u.
+        pulled: u ↦ gradients in ``PRIMALS``, the framework's arrays or None. A gradient that is
+            given and not derived comes as it is, whatever u.
     """
 
     value: Array
     pulled: Callable[[Array], tuple[Any, ...]]
 
 
+def asked(case: Case) -> tuple[bool, ...]:
+    """Whether (logits, targets, …) usually require a gradient: all but the targets do."""
+    head = () if case.head is None else (True,) * len(case.head.parameters())
+    return (True, False, *head)
+
+
 def call(
     subject: BoundSubject,
     case: Case,
     inputs: Inputs,
-    wanted: Sequence[bool] = LOGITS,
+    wanted: Sequence[bool] | None = None,
     *,
     keep_graph: bool = False,
 ) -> Call:
     """The implementation on these very arrays, not on copies; its value alone if it has no more."""
     if not has_gradient(subject, case):
-        result = subject.closed(case, inputs.weight)(inputs.logits, inputs.targets)
+        result = subject.closed(case, inputs)(inputs.logits, inputs.targets)
         return Call(subject.held(case, result), lambda upstream: (None, None))
     if subject.gradient_kind == "autodiff":
-        function = subject.function(case, inputs.weight)
+        function, primals = subject.function(case, inputs), inputs.primals(case)
         (value,), pullback = subject.backend.pullback(
-            function, (inputs.logits, inputs.targets), wanted, keep_graph=keep_graph
+            function, primals, wanted or asked(case), keep_graph=keep_graph
         )
         return Call(value, lambda upstream: pullback((upstream,)))
-    value, gradient = subject.given(case, inputs)
-    return Call(value, lambda upstream: (gradient, None))
+    value, (in_logits, *in_head) = subject.given(case, inputs)
+    return Call(value, lambda upstream: (in_logits, None, *in_head))
 
 
 def has_gradient(subject: BoundSubject, case: Case) -> bool:
@@ -79,28 +96,29 @@ def answer(
     setting: str,
     case: Case,
     value: Array | None,
-    pulled: Sequence[Any] = (None, None),
-    wanted: Sequence[bool] = LOGITS,
+    pulled: Sequence[Any] = (),
+    wanted: Sequence[bool] | None = None,
 ) -> Answer:
     """What came back, as NumPy has it."""
-    found = {}
-    names = [name for name, want in zip(("logits", "targets"), wanted, strict=True) if want]
-    arrays = [array for array, want in zip(pulled, wanted, strict=True) if want]
+    names = [name for name, want in zip(PRIMALS, wanted or asked(case), strict=False) if want]
+    came = dict(zip(PRIMALS, pulled, strict=False))
     if not has_gradient(subject, case):
         names = []
-    for name, array in zip(names, arrays, strict=False):
-        if array is None:
-            continue
-        if subject.gradient_kind == "autodiff":
-            found[name] = subject.rows(case, array)
-        else:
-            found[name] = subject.scaled(case, array)
+    if subject.gradient_kind != "autodiff":
+        names = [name for name in names if came.get(name) is not None or name == "logits"]
+    found = {
+        name: subject.pulled_array(case, name, came[name])
+        for name in names
+        if came.get(name) is not None
+    }
     return Answer(
         setting,
         case,
         None if value is None else subject.rows(case, value),
         found.get("logits"),
         found.get("targets"),
+        found.get("linear_weight"),
+        found.get("linear_bias"),
         wanted=tuple(names),
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,16 +13,32 @@ from array_api_compat import array_namespace
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.errors import ImplementationError, Unsupported
 from gradcheck_suite.protocols import OUT_OF_RANGE, Answer, Arrays, Function
-from gradcheck_suite.subject.inputs import LOGITS, Inputs, answer, attempt, call, has_gradient
+from gradcheck_suite.subject.inputs import (
+    PRIMALS,
+    Inputs,
+    answer,
+    asked,
+    attempt,
+    call,
+    has_gradient,
+)
 
 if TYPE_CHECKING:
     from gradcheck_suite.subject.bound import BoundSubject
 
 
 def partial_gradients(subject: BoundSubject, case: Case) -> tuple[Answer, ...]:
-    """One answer for every subset of (logits, targets) that requires a gradient."""
-    subsets = {"no input requires a gradient": (False, False), "the logits alone do": LOGITS}
-    if case.target_kind == "probabilities":
+    """One answer for every subset of (logits, targets) that requires a gradient.
+
+    Where the case has a linear head, of its hidden features, W and b.
+    """
+    subsets: dict[str, tuple[bool, ...]] = {
+        "no input requires a gradient": (False, False),
+        "the logits alone do": (True, False),
+    }
+    if case.head is not None:
+        subsets = _subsets(len(asked(case)))
+    elif case.target_kind == "probabilities":
         subsets["the targets alone do"] = (False, True)
         subsets["logits and targets do"] = (True, True)
     with subject.backend.precision(case.dtype):
@@ -31,16 +48,28 @@ def partial_gradients(subject: BoundSubject, case: Case) -> tuple[Answer, ...]:
         )
 
 
-def _asked_for(
-    subject: BoundSubject, setting: str, case: Case, wanted: tuple[bool, bool]
-) -> Answer:
+def _subsets(primals: int) -> dict[str, tuple[bool, ...]]:
+    """Every subset of X, W and b, the targets left out, and what it is called."""
+    names, found = ("X", "", "W", "b")[:primals], {}
+    for flags in product((False, True), repeat=primals - 1):
+        wanted = (flags[0], False, *flags[1:])
+        chosen = [name for name, want in zip(names, wanted, strict=True) if want]
+        if not chosen:
+            found["no input requires a gradient"] = wanted
+        else:
+            verb = "do" if len(chosen) > 1 else "alone does"
+            found[f"{' and '.join(chosen)} {verb}"] = wanted
+    return found
+
+
+def _asked_for(subject: BoundSubject, setting: str, case: Case, wanted: tuple[bool, ...]) -> Answer:
     def question() -> Answer:
         inputs = subject.inputs(case)
         made = call(subject, case, inputs, wanted)
         pulled = made.pulled(inputs.upstream)
         return answer(subject, setting, case, made.value, pulled, wanted)
 
-    names = zip(("logits", "targets"), wanted, strict=True)
+    names = zip(PRIMALS, wanted, strict=False)
     return attempt(setting, case, question, tuple(name for name, want in names if want))
 
 
@@ -87,20 +116,20 @@ def in_one_program(subject: BoundSubject, case: Case) -> Answer | None:
 
 
 def _compiled_function(subject: BoundSubject, case: Case, inputs: Inputs) -> Function:
-    closed, compiler = subject.closed(case, inputs.weight), subject.implementation.compiler
+    closed, compiler = subject.closed(case, inputs), subject.implementation.compiler
     bare = subject.backend.compiled(closed, compiler)
-    return lambda logits, targets: (subject.held(case, bare(logits, targets)),)
+    return lambda *primals: (subject.held(case, bare(*primals)),)
 
 
 def _of(
     subject: BoundSubject, setting: str, case: Case, function: Function, inputs: Inputs
 ) -> Answer:
     """Value and gradient of a function that stands for the implementation."""
-    arrays = (inputs.logits, inputs.targets)
+    arrays = inputs.primals(case)
     if subject.gradient_kind != "autodiff" or not has_gradient(subject, case):
         (value,) = subject.backend.evaluate(function, arrays)
         return Answer(setting, case, subject.backend.asnumpy(value))
-    (value,), pullback = subject.backend.pullback(function, arrays, LOGITS)
+    (value,), pullback = subject.backend.pullback(function, arrays, asked(case))
     return answer(subject, setting, case, value, pullback((inputs.upstream,)))
 
 
@@ -158,7 +187,7 @@ def _together(subject: BoundSubject, cases: Sequence[Case]) -> tuple[FloatArray,
     backend, first = subject.backend, cases[0]
     inputs = [subject.inputs(case) for case in cases]
     space = array_namespace(inputs[0].logits)
-    function, upstream = subject.function(first, inputs[0].weight), inputs[0].upstream
+    function, upstream = subject.function(first, inputs[0]), inputs[0].upstream
 
     def together(logits: Any, targets: Any) -> tuple[Arrays, Arrays]:
         return backend.batched_vjp(function, (logits,), (upstream,), (targets,))

@@ -11,7 +11,16 @@ from array_api_compat import array_namespace
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.protocols import KEPT_GRAPH, SECOND_BACKWARD, Answer, Array, Arrays, Change
-from gradcheck_suite.subject.inputs import LOGITS, Call, Inputs, answer, attempt, call, has_gradient
+from gradcheck_suite.subject.inputs import (
+    PRIMALS,
+    Call,
+    Inputs,
+    answer,
+    asked,
+    attempt,
+    call,
+    has_gradient,
+)
 
 if TYPE_CHECKING:
     from gradcheck_suite.subject.bound import BoundSubject
@@ -26,8 +35,8 @@ def input_changes(subject: BoundSubject, case: Case) -> tuple[Change, ...]:
 def _input_changes(subject: BoundSubject, case: Case) -> Iterator[Change]:
     untracked = subject.inputs(case)
     before = _snapshot(subject, untracked)
-    function = subject.function(case, untracked.weight)
-    subject.backend.evaluate(function, (untracked.logits, untracked.targets))
+    function = subject.function(case, untracked)
+    subject.backend.evaluate(function, untracked.primals(case))
     yield from _compared(subject, untracked, before, "the call without gradient tracking")
     if not has_gradient(subject, case):
         return
@@ -110,11 +119,11 @@ def _repeated(subject: BoundSubject, case: Case, other: Case) -> Iterator[Answer
     result = third.pulled(inputs.upstream)
     yield answer(subject, "the same call again", case, third.value, result)
     yield answer(subject, "the first call, read after the later ones", case, first.value, pulled)
-    inputs = subject.inputs(case)
+    inputs, written = subject.inputs(case), subject.inputs(other)
     call(subject, case, inputs)
     try:
-        backend.overwrite(inputs.logits, other.logits)
-        backend.overwrite(inputs.targets, other.targets)
+        for name in ("logits", "targets", *PRIMALS[2 : 2 + len(inputs.head)]):
+            backend.overwrite(inputs.named()[name], backend.asnumpy(written.named()[name]))
     except Unsupported:  # JAX's arrays never change: nobody can see an old result in them
         return
     fresh = call(subject, other, inputs)
@@ -147,7 +156,7 @@ def _composed(subject: BoundSubject, case: Case) -> Iterator[Answer]:
 
         def question(setting: str = setting, loss_first: bool = loss_first) -> Answer:
             inputs = subject.inputs(case)
-            loss = subject.function(case, inputs.weight)
+            loss = subject.function(case, inputs)
 
             def together(x: Array, targets: Array) -> Arrays:
                 logits = space.exp(x)
@@ -157,7 +166,7 @@ def _composed(subject: BoundSubject, case: Case) -> Iterator[Answer]:
                 return (inputs.upstream * value).sum() + square, value
 
             given = (inputs.logits, inputs.targets)
-            (_, value), pullback = backend.pullback(together, given, LOGITS)
+            (_, value), pullback = backend.pullback(together, given, asked(case))
             one = backend.asarray(1.0, subject.dtype, subject.device)
             return answer(subject, setting, at, value, pullback((one, 0.0 * inputs.upstream)))
 

@@ -43,6 +43,21 @@ def pair(result: Any) -> tuple[Any, Any]:
     return result[0], result[1]
 
 
+def gradients(found: Any) -> tuple[Any, ...]:
+    """What a loss with a linear head returns as its gradient: ∂/∂X, then ∂/∂W and ∂/∂b if it does.
+
+    Raises:
+        ImplementationError: there is none, or more than three.
+    """
+    several = tuple(found) if isinstance(found, tuple | list) else (found,)
+    if not 1 <= len(several) <= 3:
+        raise ImplementationError(
+            f"gradient is {_described(found)}; expected that in the hidden features, or (hidden, "
+            "linear_weight), or (hidden, linear_weight, linear_bias)"
+        )
+    return several
+
+
 def gradient(backend: Backend, found: Any, expected: tuple[int, ...], argument: str) -> FloatArray:
     """A gradient as NumPy has it.
 
