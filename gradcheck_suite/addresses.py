@@ -76,8 +76,7 @@ def load(address: str) -> Any:
     found: Any = module
     for part in attribute.split("."):
         if not hasattr(found, part):
-            names = [name for name in vars(module) if not name.startswith("_")]
-            near = get_close_matches(part, names, n=3)
+            near = get_close_matches(part, _losses(found), n=3)
             hint = f"; did you mean {', '.join(near)}?" if near else ""
             raise UsageError(f"implementation: {module_name} has no attribute {part!r}{hint}")
         found = getattr(found, part)
@@ -87,6 +86,15 @@ def load(address: str) -> Any:
             "gs.Implementation"
         )
     return found
+
+
+def _losses(holder: object) -> list[str]:
+    """The public names in a module or class that an address may end in."""
+    return [
+        name
+        for name, value in getattr(holder, "__dict__", {}).items()
+        if not name.startswith("_") and (callable(value) or isinstance(value, Implementation))
+    ]
 
 
 def address_of(function: object) -> str:

@@ -215,6 +215,7 @@ def test_a_worker_that_does_not_start_in_time_is_given_up(
     [
         (":los", "has no attribute 'los'; did you mean loss"),
         (":LARGE", "has no attribute 'LARGE'"),
+        (":numbe", "has no attribute 'numbe'$"),  # number is none that could be meant
         (":number", "is a int; expected a function"),
     ],
 )
