@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -49,19 +49,19 @@ def over_mutants(
     wanted: Sequence[tuple[str, str]],
     jobs: int,
     console: Console,
-) -> list[Found]:
+) -> Iterator[Found]:
     """What ``judge(backend, name)`` finds of each mutant, in order, from so many processes."""
+    if not wanted:
+        return
     prepare({backend for backend, _ in wanted})
     with (
         ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool,
         Progress(console=console, transient=True) as progress,
     ):
         task = progress.add_task("mutants", total=len(wanted))
-        found = []
         for each in pool.map(judge, *zip(*wanted, strict=True)):
             progress.advance(task)
-            found.append(each)
-        return found
+            yield each
 
 
 def right_ones(backend: str) -> tuple[Implementation, ...]:

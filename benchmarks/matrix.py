@@ -2,6 +2,7 @@
 
     python -m benchmarks.matrix                    # every mutant, two processes
     python -m benchmarks.matrix --backends numpy   # a part of it, printed and not written
+    python -m benchmarks.matrix --kept rows.jsonl  # what is there of an interrupted run is kept
 
 Every mutant is put to every clause in the first of its dtypes, until one case of the clause
 convicts it; to the clause that it names in its other dtypes as well. A clause that is advice
@@ -12,10 +13,11 @@ JAX compiles for every case, so that its mutants get the first case of the other
 from __future__ import annotations
 
 import argparse
+import json
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -195,11 +197,32 @@ def _anchor(clause: Clause) -> str:
     return clause.id.replace(".", "")
 
 
+def rows_of(
+    wanted: Sequence[tuple[str, str]], jobs: int, console: Console, kept: Path | None
+) -> list[Row]:
+    """A row per mutant, in order; those in the file are not found again, the others go there."""
+    found: dict[tuple[str, str], Row] = {}
+    if kept is not None and kept.exists():
+        for line in kept.read_text("utf-8").splitlines():
+            values = json.loads(line)
+            each = Row(**{**values, "convicted": frozenset(values["convicted"])})
+            found[each.backend, each.name] = each
+    left = [each for each in wanted if each not in found]
+    for each in over_mutants(row, left, jobs, console):
+        found[each.backend, each.name] = each
+        if kept is not None:
+            values = {**asdict(each), "convicted": sorted(each.convicted)}
+            with kept.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values, ensure_ascii=False) + "\n")
+    return [found[each] for each in wanted]
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.matrix", description=__doc__)
     parser.add_argument("--backends", nargs="+", default=list(installed()), choices=installed())
     parser.add_argument("--only", nargs="+", help="names of mutants")
     parser.add_argument("--jobs", type=int, default=2, help="processes")
+    parser.add_argument("--kept", type=Path, help="rows that are done; the others are added")
     parser.add_argument("--output", type=Path, help=f"default {PAGE.name}, if nothing is left out")
     options = parser.parse_args(arguments)
     wanted = [
@@ -209,7 +232,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if not options.only or mutant.name in options.only
     ]
     console = Console()
-    rows = over_mutants(row, wanted, options.jobs, console)
+    rows = rows_of(wanted, options.jobs, console, options.kept)
     whole = not options.only and set(options.backends) == set(mutants.backends())
     output = options.output or (PAGE if whole else None)
     for each in rows:

@@ -192,7 +192,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     measured = (
         [] if options.no_time else [c for b in options.backends for c in costs(b, options.timed)]
     )
-    found = over_mutants(seen, wanted, options.jobs, console)
+    found = list(over_mutants(seen, wanted, options.jobs, console))
     lines = list(page(found, measured))
     whole = not options.no_time and set(options.backends) == set(mutants.backends())
     output = options.output or (PAGE if whole else None)
