@@ -107,7 +107,7 @@ def _explained(verdict: Failed, subject: Subject, case: Case, got: FloatArray) -
     if np.isnan(got).any():
         looks = "what lies between the entries was read: NaN is planted there"
     elif got.shape == case.logits.shape and _is_logits_times_upstream(subject, case, got):
-        looks = "the gradient is the logits themselves, times u: a copy was written to, and lost"
+        looks = "the gradient is the logits themselves, times u: it was not written over them"
     elif case.layout != "contiguous" and _is_read_in_order(subject, case, got):
         looks = "the buffer of the logits is read in order, whatever the strides are"
     return replace(verdict, looks=looks)
