@@ -470,7 +470,10 @@ def test_every_clause_can_be_explained_in_80_columns() -> None:
 
 def test_explain_of_a_declared_clause_lists_its_choices() -> None:
     output = " ".join(invoke("explain", "reject.target-range").output.split())
-    assert "dialect out_of_range: raise, nan, declared-clip; advice until declared" in output
+    assert (
+        "dialect out_of_range: raise, nan, declared-clip, undefined; advice until declared"
+        in output
+    )
 
 
 def test_explain_refuses_what_is_no_clause() -> None:

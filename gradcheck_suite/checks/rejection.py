@@ -23,8 +23,11 @@ def target_range(subject: Subject, case: Case) -> Verdict:
 
     Either is an honest answer; a finite number is not, unless it is declared to be that of the
     nearest class. A case that has such an index is asked as it is. A device that is lost with
-    the first (CUDA asserts, and raises from then on whatever it is asked) is not asked again.
+    the first (CUDA asserts, and raises from then on whatever it is asked) is not asked again;
+    nor at all is what declares such an index undefined: it may destroy what is asked after it.
     """
+    if subject.dialect.out_of_range == "undefined":
+        return Skipped("declared: a class index outside [0, C) is undefined and not asked")
     named = case.with_(ignore_index=_PADDING)
     if not subject.supports(named):
         case = named  # its own default might be −1, and an ignored row is no error

@@ -77,6 +77,8 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "nan": "a class index outside [0, C) gives NaN in the value and in its row's gradient",
             "declared-clip": "a class index outside [0, C) is answered as the nearest class: a "
             "limitation, shown as declared and never as passed",
+            "undefined": "a class index outside [0, C) breaks a precondition and may touch any "
+            "memory: it is not asked, and shown as declared",
         },
         "result_dtype": {
             "logits": "value and gradient have the dtype of the logits",

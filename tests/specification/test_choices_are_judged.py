@@ -53,6 +53,7 @@ def test_a_false_declaration_does_not_pass(choice: str, value: str, clause: str)
         ("inputs", "destroyed", "purity.inputs"),
         ("inputs", "destroyed", "purity.composition"),
         ("determinism", "rounding", "purity.determinism"),
+        ("out_of_range", "undefined", "reject.target-range"),
     ],
 )
 def test_what_a_declaration_exempts_is_counted_as_declared(
