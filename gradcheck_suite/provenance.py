@@ -118,11 +118,21 @@ class Provenance(TypedDict, total=False):
 
 
 def version(distribution: str = "gradcheck-suite") -> str:
-    """The installed version of a distribution; ``unknown`` if it is not installed."""
+    """The installed version of a distribution; ``unknown`` if it is not installed.
+
+    Another that provides the package of that name stands for it: ``tensorflow-cpu`` is TensorFlow.
+    """
     try:
         return metadata.version(distribution)
     except (metadata.PackageNotFoundError, ValueError):  # ValueError: an empty name
-        return "unknown"
+        providers = _providers().get(distribution, ())
+    return metadata.version(providers[0]) if providers else "unknown"
+
+
+@cache
+def _providers() -> Mapping[str, list[str]]:
+    """Import package → the distributions that provide it."""
+    return metadata.packages_distributions()
 
 
 def collect(**settings: Any) -> dict[str, Any]:
