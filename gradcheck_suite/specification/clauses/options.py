@@ -149,6 +149,7 @@ IGNORE = (
             Recipe(ignored=1, ignore_index=5),
             Recipe(ignored=1, ignore_index=4, upstream="signed"),
             Recipe(ignored=2, ignore_index=-1, reduction="sum"),
+            Recipe(ignored=2, ignore_index=-1, reduction="mean"),
             Recipe(ignored=2, reduction="mean"),
             Recipe(ignored=1, ignore_index=255, weight=True, reduction="mean"),
         ),
