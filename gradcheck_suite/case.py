@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -14,6 +14,7 @@ from gradcheck_suite.layout import LayoutName
 
 FloatArray = npt.NDArray[np.float64]
 IndexArray = npt.NDArray[np.int64]
+MaskArray = npt.NDArray[np.bool_]
 
 Reduction = Literal["none", "sum", "mean"]
 REDUCTIONS: tuple[Reduction, ...] = ("none", "sum", "mean")
@@ -51,23 +52,45 @@ class Options:
         weight: class weights w, shape (C,), or None.
         ignore_index: target index of rows that do not count, or None.
         label_smoothing: ε in [0, 1].
+        softcap: cap > 0 of z = cap·tanh(s·f/cap), or None.
+        logit_scale: s, what the logits are multiplied by: 1/temperature.
+        z_loss: λ ≥ 0; every valid row pays λ·lse(z)² more. None for none, as 0 is; a 0 is given
+            to the implementation.
+        class_mask: bool, (C,) or (N, C), True where the class takes part; None for all.
     """
 
     reduction: Reduction = "mean"
     weight: FloatArray | None = None
     ignore_index: int | None = None
     label_smoothing: float = 0.0
+    softcap: float | None = None
+    logit_scale: float = 1.0
+    z_loss: float | None = None
+    class_mask: MaskArray | None = None
+
+    def given(self) -> dict[str, Any]:
+        """The options that differ from their defaults, by name; ``reduction`` left out."""
+        values = ((option, getattr(self, option.name)) for option in fields(self))
+        return {
+            option.name: value
+            for option, value in values
+            if option.name != "reduction"
+            and value is not None
+            and (isinstance(value, np.ndarray) or value != option.default)
+        }
 
     def used(self) -> tuple[str, ...]:
         """Names of the options that differ from their defaults (``reduction`` left out)."""
-        names = []
-        if self.weight is not None:
-            names.append("weight")
-        if self.ignore_index is not None:
-            names.append("ignore_index")
-        if self.label_smoothing:
-            names.append("label_smoothing")
-        return tuple(names)
+        return tuple(self.given())
+
+    def extended(self) -> bool:
+        """Whether it has one of the extensions: options beyond those of the plain loss."""
+        return any(name in EXTENSIONS for name in self.given())
+
+
+#: Options of the loss, and those of them that are extensions: only some losses have them.
+OPTIONS = tuple(option.name for option in fields(Options) if option.name != "reduction")
+EXTENSIONS = OPTIONS[3:]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -203,15 +226,21 @@ class Case:
     def target_kind(self) -> TargetKind:
         return "index" if np.issubdtype(self.targets.dtype, np.integer) else "probabilities"
 
+    def without_options(self) -> Case:
+        """The case with its reduction and no other option."""
+        return replace(self, options=Options(self.options.reduction))
+
     def with_(self, **changes: Any) -> Case:
         """A case with some fields replaced; arrays are copied and frozen.
 
-        ``reduction``, ``weight``, ``ignore_index`` and ``label_smoothing`` go to the options.
+        ``reduction`` and the names of options (``OPTIONS``) go to the options.
         """
-        names = ("reduction", "weight", "ignore_index", "label_smoothing")
+        names = ("reduction", *OPTIONS)
         options = {name: changes.pop(name) for name in names if name in changes}
         if options.get("weight") is not None:
             options["weight"] = frozen(options["weight"], np.float64)
+        if options.get("class_mask") is not None:
+            options["class_mask"] = frozen(options["class_mask"], np.bool_)
         for name in ("logits", "upstream"):
             if name in changes:
                 changes[name] = frozen(changes[name], np.float64)

@@ -167,9 +167,11 @@ def _key(case: Case) -> tuple[Any, ...]:
         case.targets,
         case.upstream,
         options.weight,
+        options.class_mask,
     )
     held = tuple(None if each is None else each.tobytes() for each in arrays)
-    return (*held, options.reduction, options.ignore_index, options.label_smoothing)
+    plain = (options.reduction, options.ignore_index, options.label_smoothing)
+    return (*held, *plain, options.softcap, options.logit_scale, options.z_loss)
 
 
 def plant(judges: Sequence[Judge], dtype: str) -> tuple[tuple[Planted, ...], str]:

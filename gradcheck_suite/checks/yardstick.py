@@ -43,8 +43,26 @@ class Yardstick:
         return self.reference.case
 
     @cached_property
+    def extended(self) -> forward_error.Extended | None:
+        """The bounds with the case's extensions; None where it has none."""
+        options, reference = self.case.options, self.reference
+        if not options.extended():
+            return None
+        scores = forward_error.scores_of(
+            np.where(reference.valid[:, None], self.case.logits, 0.0),
+            self.arithmetic,
+            softcap=options.softcap,
+            logit_scale=options.logit_scale,
+            class_mask=options.class_mask,
+        )
+        z_loss = np.where(reference.valid, float(reference.z_loss), 0.0)
+        return forward_error.Extended(scores, reference.effective_targets, z_loss, self.arithmetic)
+
+    @cached_property
     def row_bound(self) -> Bound:
         """Of the rows' values, shape (N,)."""
+        if self.extended:
+            return self._inflated(self.extended.row_value_bound())
         return self._inflated(
             forward_error.row_value_bound(
                 self.case.logits,
@@ -65,7 +83,10 @@ class Yardstick:
 
         A filtered element errs by all of itself, and by no more.
         """
-        bound = self._per_element(forward_error.gradient_bound)
+        if self.extended:
+            bound = self._inflated(self.extended.gradient_bound(**self._scaling))
+        else:
+            bound = self._per_element(forward_error.gradient_bound)
         threshold = gradient_filter(self.reference.dialect, self.case.dtype)
         if not threshold:
             return bound
@@ -87,6 +108,9 @@ class Yardstick:
         """Of the gradient in target probabilities, shape (N, C)."""
         reference = self.reference
         coefficient = np.abs(np.asarray(reference.loss.target_weights(reference.logits), float))
+        if self.extended:
+            bound = self.extended.target_gradient_bound(coefficient, **self._scaling)
+            return self._inflated(bound)
         return self._inflated(
             forward_error.target_gradient_bound(
                 self.case.logits,
@@ -101,19 +125,24 @@ class Yardstick:
     def jvp_bound(self, tangent: npt.ArrayLike) -> Bound:
         """Of the derivative of the value along ``tangent``: rows, or the reduced scalar."""
         reference = self.reference
-        rows = forward_error.jvp_bound(
-            self.case.logits,
-            reference.effective_targets,
-            tangent,
-            self.arithmetic,
-            explicit_lse=self.explicit_lse,
-        )
+        if self.extended:
+            rows = self.extended.jvp_bound(tangent)
+        else:
+            rows = forward_error.jvp_bound(
+                self.case.logits,
+                reference.effective_targets,
+                tangent,
+                self.arithmetic,
+                explicit_lse=self.explicit_lse,
+            )
         plain = Reference(self.case.with_(reduction="none", upstream=1.0), reference.dialect)
         slopes = np.asarray(plain.jvp(tangent), np.float64)
         return self._reduced(slopes, self._inflated(rows))
 
     def hvp_bound(self, tangent: npt.ArrayLike) -> Bound:
         """Of the Hessian-vector product, shape (N, C)."""
+        if self.extended:
+            return self._inflated(self.extended.hvp_bound(tangent, **self._scaling))
         return self._per_element(forward_error.hvp_bound, tangent)
 
     @cached_property
@@ -140,6 +169,10 @@ class Yardstick:
         return forward_error.denominator_error(
             np.asarray(mass, np.float64).sum(axis=1)[valid], self.arithmetic
         )
+
+    @property
+    def _scaling(self) -> dict[str, Any]:
+        return {"scale": self.reference.scale, "scale_error": self.denominator_error}
 
     def _per_element(self, bound: Any, *arguments: npt.ArrayLike) -> Bound:
         reference = self.reference

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from gradcheck_suite.case import OPTIONS
 from gradcheck_suite.implementation import Implementation
+from gradcheck_suite.specification.logit_transform import LogitTransform
 from gradcheck_suite.specification.softmax_nll import SoftmaxNLL, loss
 
 _DIALECT = {"out_of_range": "nan"}  # the same text must run under a tracer, which cannot raise
@@ -17,16 +19,24 @@ def gradient(
     weight: Any = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    logit_scale: float = 1.0,
+    z_loss: float = 0.0,
+    class_mask: Any = None,
     reduction: str = "mean",
 ) -> Any:
     """The closed form's gradient in the logits, (N, C): what NumPy has instead of autodiff."""
-    return SoftmaxNLL(weight, ignore_index, label_smoothing, reduction).gradient(logits, targets)
+    transform = LogitTransform(softcap, logit_scale, class_mask)
+    form = SoftmaxNLL(
+        weight, ignore_index, label_smoothing, reduction, transform=transform, z_loss=z_loss
+    )
+    return form.gradient(logits, targets)
 
 
 def _jitted(logits: Any, targets: Any, **options: Any) -> Any:
     import jax
 
-    static = ("ignore_index", "label_smoothing", "reduction")
+    static = [name for name in (*OPTIONS, "reduction") if name not in ("weight", "class_mask")]
     compiled = jax.jit(loss, static_argnames=static)
     return compiled(logits, targets, **options)
 
@@ -60,7 +70,7 @@ IMPLEMENTATIONS = (
         "jax-specification-jit",
         _jitted,
         backend="jax",
-        options=("weight", "ignore_index", "label_smoothing"),
+        options=OPTIONS,
         targets=("index", "probabilities"),
         reductions=("none", "sum", "mean"),
         dialect=_DIALECT,

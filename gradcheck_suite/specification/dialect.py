@@ -25,6 +25,10 @@ CHOICES: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "batch": "number of rows, class weights or not",
             "weights": "Σ_ij w_j t_ij",
         },
+        "z_loss_mean": {
+            "denominator": "a z-loss is divided as the rows are: by the mean's denominator",
+            "valid": "a z-loss is divided by the number of valid rows, weighted or not",
+        },
         "empty_mean": {
             "nan": "the mean of no rows is NaN",
             "zero": "the mean of no rows is 0",
@@ -111,6 +115,7 @@ class Dialect:
     determinism: str = "bitwise"
     out_of_range: str = "raise"
     result_dtype: str = "logits"
+    z_loss_mean: str = "denominator"
 
     def __post_init__(self) -> None:
         for choice in fields(self):

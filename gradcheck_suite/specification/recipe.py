@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray, Options, Reduction, frozen
+from gradcheck_suite.case import Case, FloatArray, MaskArray, Options, Reduction, frozen
 from gradcheck_suite.layout import LayoutName
 from gradcheck_suite.specification.logits import LOGITS, Draw, TargetArray
 
@@ -25,6 +25,7 @@ Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mas
 Upstream = Literal["one", "signed", "three", "negative", "zero"]
 ZeroWeights = Literal["none", "last-class", "targets"]
 Outside = Literal["", "next", "past"]
+Mask = Literal["none", "shared", "rows", "above", "poisoned"]
 LARGEST_BLOCK = 1024
 """Rows or classes: the largest block that kernels in use work through at once."""
 _PROBABILITY_GRAIN = 64
@@ -50,6 +51,10 @@ class Recipe:
         upstream: ``one``; ``signed`` (random, per row under ``none``); ``three`` …
         layout: of the logits in memory; where it repeats one row, every row is that one.
         beside: of targets, class weights and upstream, likewise.
+        softcap, logit_scale, z_loss: cap, s and λ (``Options``); exact in every dtype.
+        mask: over classes, never over a target: ``shared`` by all rows, (C,), where C > N; one of
+            its own for each of the ``rows``, (N, C), which hide one class to all but two; the
+            same, with the hidden logits far ``above`` the others, or ``poisoned``: NaN and ±inf.
         outside: the last row's index is no class: C (``next``) or C + 1 (``past``).
         batch: shape that the rows are given in, for ranks other than 2; sets ``rows``.
         name: replaces the id read off the fields.
@@ -71,6 +76,10 @@ class Recipe:
     beside: LayoutName = "contiguous"
     batch: tuple[int, ...] | None = None
     outside: Outside = ""
+    softcap: float | None = None
+    logit_scale: float = 1.0
+    z_loss: float | None = None
+    mask: Mask = "none"
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -91,7 +100,10 @@ class Recipe:
         axes = 1 if self.batch is None else len(self.batch)
         least = (self.rows == 0, self.classes == 1)
         large = (self.rows > LARGEST_BLOCK, self.classes > LARGEST_BLOCK)
-        return (kind, options, beyond, self.layout, self.beside, axes, least, large)
+        capped, scaled = self.softcap is not None, self.logit_scale != 1.0
+        extensions = (capped, scaled, self.z_loss, self.mask)
+        place = (self.layout, self.beside, axes)
+        return (kind, options, beyond, *place, least, large, extensions)
 
     @property
     def id(self) -> str:
@@ -125,6 +137,14 @@ class Recipe:
             parts.append(f"rank{len(self.batch) + 1}")
         if self.outside:
             parts.append(f"outside-{self.outside}")
+        if self.softcap is not None:
+            parts.append(f"softcap{self.softcap:g}")
+        if self.logit_scale != 1.0:
+            parts.append(f"scale{self.logit_scale:g}")
+        if self.z_loss is not None:
+            parts.append(f"z-loss{self.z_loss:g}")
+        if self.mask != "none":
+            parts.append(f"mask-{self.mask}")
         return "-".join(parts)
 
     def build(self, seed: int, dtype: str) -> Case:
@@ -138,6 +158,10 @@ class Recipe:
             _poison(logits, targets == self.ignore_index)
         weight = self._weight(rng, targets) if self.weight else None
         upstream = self._upstream(rng)
+        class_mask = None if self.mask == "none" else self._mask(rng, targets)
+        if class_mask is not None:
+            targets = _moved_mass(targets, class_mask) if targets.ndim == 2 else targets
+            logits = np.where(class_mask, logits, self._hidden(logits))
         if self.layout == "expanded":
             logits = _first_for_all(logits)
         if self.beside == "expanded":
@@ -152,6 +176,10 @@ class Recipe:
                 weight=None if weight is None else frozen(weight, np.float64),
                 ignore_index=self.ignore_index if self.ignored else None,
                 label_smoothing=self.smoothing,
+                softcap=self.softcap,
+                logit_scale=self.logit_scale,
+                z_loss=self.z_loss,
+                class_mask=None if class_mask is None else frozen(class_mask, np.bool_),
             ),
             upstream=frozen(upstream, np.float64),
             dtype=dtype,
@@ -199,6 +227,24 @@ class Recipe:
             weight[drawn.target] = 0.0
         return weight
 
+    def _mask(self, rng: np.random.Generator, targets: TargetArray) -> MaskArray:
+        """True where a class takes part: at every target, and at one more of its row."""
+        target = Draw(rng, self.rows, self.classes, targets, "float64").target
+        if self.mask == "shared":
+            free = np.setdiff1d(np.arange(self.classes), target)
+            taken = np.ones(self.classes, bool)
+            taken[rng.permutation(free)[: max(1, len(free) - 1)]] = False
+            return taken
+        distance = (np.arange(self.classes) - target[:, None]) % self.classes
+        hidden = 1 + rng.permutation(self.rows) % max(1, self.classes - 2)
+        return distance <= np.maximum(1, self.classes - 1 - hidden[:, None])
+
+    def _hidden(self, logits: FloatArray) -> FloatArray:
+        """What the logits of masked classes hold."""
+        if self.mask == "poisoned":
+            return np.resize([np.nan, np.inf, -np.inf], logits.shape)
+        return logits + 1000.0 if self.mask == "above" else logits
+
     def _upstream(self, rng: np.random.Generator) -> FloatArray:
         shape = (self.rows,) if self.reduction == "none" else ()
         if self.upstream == "signed":
@@ -206,6 +252,13 @@ class Recipe:
             return np.asarray(magnitude * rng.choice([-1.0, 1.0], shape))
         constant = {"one": 1.0, "three": 3.0, "negative": -0.75, "zero": 0.0}[self.upstream]
         return np.full(shape, constant)
+
+
+def _moved_mass(targets: TargetArray, mask: MaskArray) -> FloatArray:
+    """The probabilities with none at a masked class: its mass goes to the likeliest, exactly."""
+    kept = np.where(mask, targets, 0.0)
+    kept[np.arange(len(kept)), targets.argmax(axis=1)] += np.sum(targets - kept, axis=1)
+    return kept
 
 
 def _first_for_all(values: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -28,6 +28,12 @@ _ZERO_WEIGHTS = {
     "last-class": "class weights, 0 for the last class",
     "targets": "class weights, 0 at every target",
 }
+_MASKS = {
+    "shared": "classes masked, the same in every row",
+    "rows": "classes masked, others in every row",
+    "above": "masked classes whose logits are 1000 above the others",
+    "poisoned": "masked classes that hold NaN, inf or −inf",
+}
 
 
 def in_words(recipe: Recipe) -> str:
@@ -53,6 +59,14 @@ def _parts(recipe: Recipe) -> Iterator[str]:
         yield "those hold NaN, inf or −inf"
     if recipe.smoothing:
         yield f"ε = {recipe.smoothing:g}"
+    if recipe.softcap is not None:
+        yield f"softcap {recipe.softcap:g}"
+    if recipe.logit_scale != 1.0:
+        yield f"logits times {recipe.logit_scale:g}"
+    if recipe.z_loss is not None:
+        yield f"z-loss {recipe.z_loss:g}"
+    if recipe.mask != "none":
+        yield _MASKS[recipe.mask]
     if recipe.upstream != "one":
         yield _UPSTREAM[recipe.upstream]
     if recipe.logits != "normal":

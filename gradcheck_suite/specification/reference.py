@@ -18,7 +18,8 @@ import numpy.typing as npt
 from gradcheck_suite.case import Case, FloatArray, row_blocks
 from gradcheck_suite.protocols import machine_epsilon
 from gradcheck_suite.specification.dialect import Dialect
-from gradcheck_suite.specification.softmax_nll import Softmax, SoftmaxNLL
+from gradcheck_suite.specification.softmax import Softmax
+from gradcheck_suite.specification.softmax_nll import SoftmaxNLL
 
 ExtendedArray = npt.NDArray[np.longdouble]
 
@@ -104,9 +105,24 @@ class Reference:
         return np.asarray(self.loss.valid(self.case.logits, self.case.targets), dtype=np.bool_)
 
     @cached_property
+    def scores(self) -> ExtendedArray:
+        """z, shape (N, C): the logits f, or what an extension makes of them."""
+        return self._elements("scored", held=np.longdouble)
+
+    @cached_property
     def softmax(self) -> Softmax:
+        """Of z."""
         with np.errstate(all="ignore"):
-            return Softmax.of(self.logits)
+            return Softmax.of(self.scores)
+
+    @cached_property
+    def z_loss(self) -> np.longdouble:
+        """λ of a z-loss that is divided as the rows are, whatever it is divided by."""
+        weight = np.longdouble(self.case.options.z_loss or 0.0)
+        if not self.loss.z_loss_is_over_valid:
+            return weight
+        with np.errstate(all="ignore"):
+            return np.longdouble(weight * (self._denominator / np.sum(self.valid)))
 
     def jvp(self, tangent: npt.ArrayLike) -> ExtendedArray:
         return self._reduced(self._elements("jvp", self._tangent(tangent), held=np.longdouble))
@@ -147,6 +163,12 @@ class Reference:
         large = len(self._blocks) > 1 and self.case.dtype != "float64"
         return np.float64 if large else np.longdouble
 
+    def _loss_of(self, rows: slice) -> SoftmaxNLL:
+        """The loss of these rows, not reduced; their z-loss is what the reduction takes for one."""
+        transform = self.loss.transform.of_rows(rows)
+        weight: Any = self.z_loss  # of more digits than a float
+        return replace(self.loss, reduction="none", transform=transform, z_loss=weight)
+
     def _block(self, rows: slice) -> tuple[ExtendedArray, npt.NDArray[Any]]:
         targets: npt.NDArray[Any] = self.case.targets[rows]
         if self.case.target_kind == "probabilities":
@@ -157,13 +179,12 @@ class Reference:
         self, method: str, *arrays: npt.NDArray[Any], held: type[np.floating[Any]] | None = None
     ) -> ExtendedArray:
         """A method of the loss for every row by itself, in blocks of rows; u/den is an array."""
-        answer = getattr(replace(self.loss, reduction="none"), method)
         # 0·log 0 is written as a where(): the discarded branch may be non-finite.
         with np.errstate(all="ignore"):
             parts = [
-                answer(*self._block(rows), *(_extended(array[rows]) for array in arrays)).astype(
-                    held or self._held, copy=False
-                )
+                getattr(self._loss_of(rows), method)(
+                    *self._block(rows), *(_extended(array[rows]) for array in arrays)
+                ).astype(held or self._held, copy=False)
                 for rows in self._blocks
             ]
         return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -9,6 +9,9 @@ probabilities t (N×C). With p_i = e^{f_i} / Σ_j e^{f_j},
     ∂L/∂f_i = T p_i − τ_i               p − t for a distribution without options
     J   = Σ_rows L / den                den by the reduction and the dialect
 
+The extensions: logits z of ``logit_transform.py`` in the place of f, with derivatives in f by the
+chain rule; and the z-loss, λ lse(z)² more for every valid row, with gradient 2λ lse p in z.
+
 The same text runs on NumPy, PyTorch and JAX. Two forms live here:
 
 *   ``SoftmaxNLL.loss`` is the composed form, which a framework's autodiff differentiates:
@@ -21,13 +24,15 @@ The same text runs on NumPy, PyTorch and JAX. Two forms live here:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from array_api_compat import array_namespace, device
 
 from gradcheck_suite.case import Options
 from gradcheck_suite.specification.dialect import Dialect
+from gradcheck_suite.specification.logit_transform import LogitTransform
+from gradcheck_suite.specification.softmax import Softmax, class_numbers, others
 
 Array = Any
 
@@ -39,11 +44,16 @@ def loss(
     weight: Array | None = None,
     ignore_index: int | None = -100,
     label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    logit_scale: float = 1.0,
+    z_loss: float = 0.0,
+    class_mask: Array | None = None,
     reduction: str = "mean",
 ) -> Array:
     """Softmax negative log-likelihood in its composed, differentiable form.
 
-    L = T·lse − Σ_j τ_j f_j with a shifted log-sum-exp, on any Array API backend.
+    L = T·lse − Σ_j τ_j z_j + λ·lse² with a shifted log-sum-exp, on any Array API backend; z = f
+    without the extensions.
 
     Args:
         logits: f, shape (N, C), floating.
@@ -51,6 +61,10 @@ def loss(
         weight: class weights w, shape (C,).
         ignore_index: class index of rows that do not count (index targets only).
         label_smoothing: ε in [0, 1]; t' = (1−ε)t + ε/C.
+        softcap: cap > 0 of z = cap·tanh(s·f/cap).
+        logit_scale: s of z = s·f, which is 1/temperature.
+        z_loss: λ; every valid row pays λ·lse(z)² more, whatever the class weights.
+        class_mask: bool, (C,) or (N, C): True where the class takes part; others have p = 0.
         reduction: ``none`` (rows, shape (N,)), ``sum`` or ``mean`` (shape ()).
 
     Returns:
@@ -60,35 +74,11 @@ def loss(
         ValueError: shapes, dtypes or ``reduction`` do not fit; the message says which.
     """
     _validate(logits, targets, reduction)
-    return SoftmaxNLL(weight, ignore_index, label_smoothing, reduction).loss(logits, targets)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Softmax:
-    """p and its companions, formed without cancellation; all of shape (N, C).
-
-    Attributes:
-        p: e^{f_i} / Σ_j e^{f_j}.
-        rest: 1 − p_i as Σ_{j≠i} p_j.
-        log_p: f_i − lse.
-    """
-
-    p: Array
-    rest: Array
-    log_p: Array
-
-    @classmethod
-    def of(cls, logits: Array) -> Softmax:
-        xp = array_namespace(logits)
-        top = xp.argmax(logits, axis=-1, keepdims=True)
-        is_top = _class_numbers(xp, logits) == top
-        shifted = logits - xp.max(logits, axis=-1, keepdims=True)
-        exponentials = xp.exp(shifted)
-        zero = xp.zeros_like(exponentials)
-        tail = xp.sum(xp.where(is_top, zero, exponentials), axis=-1, keepdims=True)
-        total = 1 + tail
-        others = xp.where(is_top, tail + zero, total - exponentials)
-        return cls(exponentials / total, others / total, shifted - xp.log1p(tail))
+    transform = LogitTransform(softcap, logit_scale, class_mask)
+    form = SoftmaxNLL(
+        weight, ignore_index, label_smoothing, reduction, transform=transform, z_loss=z_loss
+    )
+    return form.loss(logits, targets)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -101,6 +91,8 @@ class SoftmaxNLL:
         label_smoothing: ε.
         reduction: ``none``, ``sum`` or ``mean``.
         dialect: denominators, and where the smoothing mass goes.
+        transform: the logits z as a function of f.
+        z_loss: λ.
 
     ``upstream`` in every method is the cotangent u of the (reduced) value: shape (N,) or ()
     under ``none``, else ().
@@ -111,13 +103,21 @@ class SoftmaxNLL:
     label_smoothing: float = 0.0
     reduction: str = "mean"
     dialect: Dialect = Dialect()
+    transform: LogitTransform = field(default_factory=LogitTransform)
+    z_loss: float = 0.0
 
     @classmethod
     def of(cls, options: Options, dialect: Dialect, weight: Array | None = None) -> SoftmaxNLL:
         """The loss for a case's options; ``weight`` replaces the options' (another dtype)."""
         chosen = options.weight if weight is None else weight
         return cls(
-            chosen, options.ignore_index, options.label_smoothing, options.reduction, dialect
+            chosen,
+            options.ignore_index,
+            options.label_smoothing,
+            options.reduction,
+            dialect,
+            LogitTransform.of(options),
+            options.z_loss or 0.0,
         )
 
     # --- targets -----------------------------------------------------------------------
@@ -134,7 +134,7 @@ class SoftmaxNLL:
         xp = array_namespace(logits)
         if targets.ndim != 1:
             return xp.astype(targets, logits.dtype)
-        one_hot = xp.astype(_class_numbers(xp, logits) == targets[:, None], logits.dtype)
+        one_hot = xp.astype(class_numbers(xp, logits) == targets[:, None], logits.dtype)
         in_range = (targets >= 0) & (targets < logits.shape[-1])
         # An index that is no class has no distribution: NaN, never a neighbour's value. It
         # cannot raise, because a traced program cannot.
@@ -146,7 +146,12 @@ class SoftmaxNLL:
         tau = self._smoothed(self.distribution(logits, targets))
         if self.weight is not None:
             tau = tau * xp.astype(self.weight, logits.dtype)
-        return xp.where(self.valid(logits, targets)[:, None], tau, xp.zeros_like(tau))
+        tau = xp.where(self.valid(logits, targets)[:, None], tau, xp.zeros_like(tau))
+        return self.transform.where_masked(tau, 0.0)
+
+    def scored(self, logits: Array, targets: Array) -> Array:
+        """z, shape (N, C), of the logits with 0 in ignored rows: what they hold reaches nothing."""
+        return self.transform(self._counted(logits, targets))
 
     def denominator(self, logits: Array, targets: Array) -> Array:
         """den: what the sum of the rows is divided by, shape ()."""
@@ -176,25 +181,31 @@ class SoftmaxNLL:
         where its logit is −inf.
         """
         xp = array_namespace(logits)
-        logits = self._counted(logits, targets)
+        z = self.scored(logits, targets)
         tau = self.effective_targets(logits, targets)
-        shifted = logits - xp.max(logits, axis=-1, keepdims=True)
+        maximum = xp.max(z, axis=-1, keepdims=True)
+        shifted = z - maximum
         lse = xp.log(xp.sum(xp.exp(shifted), axis=-1))
-        # Asked of the logits: isinf(f − max f) in float16 aborts XLA on a CPU (docs/findings.md).
-        absent = xp.isinf(logits) & (tau == 0)
+        # Asked of the logits: isinf(z − max z) in float16 aborts XLA on a CPU (docs/findings.md).
+        absent = xp.isinf(z) & (tau == 0)
         present = xp.where(absent, xp.zeros_like(shifted), shifted)
         rows = xp.sum(tau, axis=-1) * lse - xp.sum(tau * present, axis=-1)
+        if self.z_loss:
+            rows = rows + self.z_loss_weight(logits, targets) * (maximum[:, 0] + lse) ** 2
         return self._reduced(rows, self.denominator(logits, targets))
 
     # --- closed form -------------------------------------------------------------------
 
     def rows(self, logits: Array, targets: Array) -> Array:
-        """L_i = −Σ_j τ_j log p_j for every row, shape (N,); 0·log 0 = 0."""
+        """L_i = −Σ_j τ_j log p_j + λ_i lse² for every row, shape (N,); 0·log 0 = 0."""
         xp = array_namespace(logits)
-        logits = self._counted(logits, targets)
         tau = self.effective_targets(logits, targets)
-        log_p = Softmax.of(logits).log_p
-        return -xp.sum(xp.where(tau == 0, xp.zeros_like(tau), tau * log_p), axis=-1)
+        softmax = Softmax.of(self.scored(logits, targets))
+        parts = xp.where(tau == 0, xp.zeros_like(tau), tau * softmax.log_p)
+        rows = -xp.sum(parts, axis=-1)
+        if self.z_loss:
+            rows = rows + self.z_loss_weight(logits, targets) * softmax.log_sum_exp[:, 0] ** 2
+        return rows
 
     def value(self, logits: Array, targets: Array) -> Array:
         """The rows, their sum, or their sum over den."""
@@ -207,39 +218,45 @@ class SoftmaxNLL:
         return ones * upstream / self.denominator(logits, targets)
 
     def gradient(self, logits: Array, targets: Array, upstream: Array | float = 1.0) -> Array:
-        """∂⟨u, value⟩/∂f = u/den · (T p − τ), shape (N, C).
+        """∂⟨u, value⟩/∂f = u/den · ((T + 2λ lse) p − τ) ∂z/∂f, shape (N, C).
 
-        Formed as p_i Σ_{j≠i} τ_j − τ_i Σ_{j≠i} p_j, which is the same and cancels nothing for
-        a single class: the target's entry is −τ_c Σ_{j≠c} p_j. It is 0 in an ignored row,
-        whatever its logits and the denominator are.
+        It is 0 in an ignored row, whatever its logits and the denominator are.
         """
         xp = array_namespace(logits)
         valid = self.valid(logits, targets)[:, None]
-        logits = self._counted(logits, targets)
-        tau = self.effective_targets(logits, targets)
-        softmax = Softmax.of(logits)
-        gradient = softmax.p * _others(tau) - tau * softmax.rest
+        gradient = self._score_gradient(logits, targets) * self._slope(logits, targets)
         scaled = self.scale(logits, targets, upstream)[:, None] * gradient
         return xp.where(valid, scaled, xp.zeros_like(scaled))
 
     def jvp(self, logits: Array, targets: Array, tangent: Array) -> Array:
-        """Derivative of the value along v: rows Σ_i (T p_i − τ_i) v_i, reduced like the value."""
+        """Derivative of the value along v: rows Σ_i ∂L/∂f_i v_i, reduced like the value."""
         xp = array_namespace(logits)
-        tau = self.effective_targets(logits, targets)
-        softmax = Softmax.of(logits)
-        gradient = softmax.p * _others(tau) - tau * softmax.rest
-        rows = xp.sum(gradient * tangent, axis=-1)
+        along = self._slope(logits, targets) * tangent
+        rows = xp.sum(self._score_gradient(logits, targets) * along, axis=-1)
         return self._reduced(rows, self.denominator(logits, targets))
 
     def hvp(
         self, logits: Array, targets: Array, tangent: Array, upstream: Array | float = 1.0
     ) -> Array:
-        """Hessian times v: u/den · T (diag p − p pᵀ) v = u/den · T p_i (v_i − p·v), (N, C)."""
+        """Hessian times v, shape (N, C): u/den · T (diag p − p pᵀ) v = u/den · T p_i (v_i − p·v).
+
+        With the extensions, and w = ∂z/∂f v: u/den · (∂z/∂f [(T + 2λ lse) p_i (w_i − p·w)
+        + 2λ p_i p·w] + ∂²z/∂f² v_i ∂L/∂z_i).
+        """
         xp = array_namespace(logits)
         total = xp.sum(self.effective_targets(logits, targets), axis=-1, keepdims=True)
-        p = Softmax.of(logits).p
-        centred = tangent - xp.sum(p * tangent, axis=-1, keepdims=True)
-        return self.scale(logits, targets, upstream)[:, None] * total * p * centred
+        softmax = Softmax.of(self.scored(logits, targets))
+        p, slope = softmax.p, self._slope(logits, targets)
+        along = slope * tangent
+        mean = xp.sum(p * along, axis=-1, keepdims=True)
+        product = total * p * (along - mean)
+        if self.z_loss:
+            pull = 2 * self.z_loss_weight(logits, targets)[:, None]
+            product = product + pull * p * (softmax.log_sum_exp * (along - mean) + mean)
+        if not self.transform.is_identity:
+            bend = self.transform.curvature(self._counted(logits, targets)) * tangent
+            product = slope * product + bend * self._score_gradient(logits, targets)
+        return self.scale(logits, targets, upstream)[:, None] * product
 
     def target_gradient(
         self, logits: Array, targets: Array, upstream: Array | float = 1.0
@@ -250,7 +267,8 @@ class SoftmaxNLL:
         """
         per_class = self.target_weights(logits)
         scale = self.scale(logits, targets, upstream)[:, None]
-        return -scale * per_class * Softmax.of(logits).log_p
+        log_p = self.transform.where_masked(Softmax.of(self.scored(logits, targets)).log_p, 0.0)
+        return -scale * per_class * log_p
 
     def weight_gradient(
         self, logits: Array, targets: Array, upstream: Array | float = 1.0
@@ -258,21 +276,22 @@ class SoftmaxNLL:
         """∂⟨u, value⟩/∂w, shape (C,), where class weights are differentiable.
 
         ∂L_i/∂w_j = t'_ij (−log p_ij) with the smoothed t'. A mean over weights depends on them
-        through its denominator too: ∂J/∂w_j = (Σ_i t'_ij (−log p_ij) − J Σ_i t_ij) / den.
+        through its denominator too: ∂J/∂w_j = (Σ_i t'_ij (−log p_ij) − J Σ_i t_ij) / den, J
+        without a z-loss that is divided by the valid rows.
         """
         xp = array_namespace(logits)
         valid = self.valid(logits, targets)[:, None]
         mass = self.distribution(logits, targets)
         zero = xp.zeros_like(mass)
-        logits = self._counted(logits, targets)
-        smoothed = xp.where(valid, self._smoothed(mass), zero)
-        log_p = Softmax.of(logits).log_p
+        smoothed = self.transform.where_masked(xp.where(valid, self._smoothed(mass), zero), 0.0)
+        log_p = Softmax.of(self.scored(logits, targets)).log_p
         rows = xp.where(smoothed == 0, zero, -smoothed * log_p)
         gradient = xp.sum(self.scale(logits, targets, upstream)[:, None] * rows, axis=0)
         if not self.divides_by_weights(targets):
             return gradient
         counted = xp.sum(xp.where(valid, mass, zero), axis=0)
-        through = self.value(logits, targets) * counted / self.denominator(logits, targets)
+        divided = replace(self, z_loss=0.0) if self.z_loss_is_over_valid else self
+        through = divided.value(logits, targets) * counted / self.denominator(logits, targets)
         return gradient - upstream * through
 
     def divides_by_weights(self, targets: Array) -> bool:
@@ -286,44 +305,88 @@ class SoftmaxNLL:
     ) -> Array:
         """Derivative of the gradient in f along a tangent s of the targets, shape (N, C).
 
-        ∂²L/∂f∂t = p 1ᵀ − I times weights: u/den · (p_i Σ_j τ̇_j − τ̇_i), τ̇ = (1−ε) w s.
+        ∂²L/∂f∂t = p 1ᵀ − I times weights: u/den · (p_i Σ_j τ̇_j − τ̇_i) ∂z/∂f, τ̇ = (1−ε) w s.
         """
         xp = array_namespace(logits)
         pushed = self.target_weights(logits) * tangent
         total = xp.sum(pushed, axis=-1, keepdims=True)
-        scale = self.scale(logits, targets, upstream)[:, None]
-        return scale * (Softmax.of(logits).p * total - pushed)
+        scale = self.scale(logits, targets, upstream)[:, None] * self._slope(logits, targets)
+        return scale * (Softmax.of(self.scored(logits, targets)).p * total - pushed)
 
     def mixed_transposed(
         self, logits: Array, targets: Array, tangent: Array, upstream: Array | float = 1.0
     ) -> Array:
         """Derivative of the gradient in t along a tangent v of the logits, shape (N, C).
 
-        The other order of differentiation: u/den · (1−ε) w_j (p·v − v_j).
+        The other order of differentiation: u/den · (1−ε) w_j (p·w − w_j), w = ∂z/∂f v.
         """
         xp = array_namespace(logits)
-        mean = xp.sum(Softmax.of(logits).p * tangent, axis=-1, keepdims=True)
+        along = self._slope(logits, targets) * tangent
+        p = Softmax.of(self.scored(logits, targets)).p
+        mean = xp.sum(p * along, axis=-1, keepdims=True)
         scale = self.scale(logits, targets, upstream)[:, None]
-        return scale * self.target_weights(logits) * (mean - tangent)
+        return scale * self.target_weights(logits) * (mean - along)
 
     # --- pieces ------------------------------------------------------------------------
+
+    def z_loss_weight(self, logits: Array, targets: Array) -> Array:
+        """λ_i, shape (N,): 0 in an ignored row; λ·den/(valid rows) where the mean is over these.
+
+        So written, the z-loss has the denominator of the rows in every dialect.
+        """
+        xp = array_namespace(logits)
+        weight = xp.astype(self.valid(logits, targets), logits.dtype)
+        if self.z_loss_is_over_valid:
+            weight = weight * (self.denominator(logits, targets) / xp.sum(weight))
+        return weight * self.z_loss
+
+    @property
+    def z_loss_is_over_valid(self) -> bool:
+        """Whether the z-loss has a denominator of its own: the number of valid rows."""
+        valid = self.dialect.z_loss_mean == "valid"
+        return bool(self.z_loss) and self.reduction == "mean" and valid
+
+    def _score_gradient(self, logits: Array, targets: Array) -> Array:
+        """∂L/∂z = (T + 2λ lse) p − τ of every row, shape (N, C).
+
+        Formed as p_i (Σ_{j≠i} τ_j + 2λ lse) − τ_i Σ_{j≠i} p_j, which is the same and cancels
+        nothing for a single class: the target's entry is −τ_c Σ_{j≠c} p_j without a z-loss.
+        """
+        tau = self.effective_targets(logits, targets)
+        softmax = Softmax.of(self.scored(logits, targets))
+        pull = others(tau)
+        if self.z_loss:
+            pull = pull + 2 * self.z_loss_weight(logits, targets)[:, None] * softmax.log_sum_exp
+        return softmax.p * pull - tau * softmax.rest
+
+    def _slope(self, logits: Array, targets: Array) -> Array:
+        """∂z/∂f, shape (N, C)."""
+        return self.transform.slope(self._counted(logits, targets))
 
     def _smoothed(self, distribution: Array) -> Array:
         if not self.label_smoothing:
             return distribution
-        classes, epsilon = distribution.shape[-1], self._epsilon(distribution)
+        classes, epsilon = self._classes(distribution), self._epsilon(distribution)
         if self.dialect.smoothing_mass == "over-others":
             return (1 - epsilon) * distribution + epsilon * (1 - distribution) / (classes - 1)
         return (1 - epsilon) * distribution + epsilon / classes
 
+    def _classes(self, like: Array) -> Any:
+        """C, or (N, 1) or (1,): how many classes take part."""
+        mask = self.transform.class_mask
+        if mask is None:
+            return like.shape[-1]
+        xp = array_namespace(like)
+        return xp.sum(xp.astype(mask, like.dtype), axis=-1, keepdims=True)
+
     def target_weights(self, logits: Array) -> Array:
-        """∂τ_j/∂t_j: (1−ε) w_j, shape (N, C); less ε/(C−1) with ``over-others``."""
+        """∂τ_j/∂t_j: (1−ε) w_j, shape (N, C); less ε/(C−1) with ``over-others``; 0 if masked."""
         xp = array_namespace(logits)
         epsilon = self._epsilon(logits)
         slope = 1 - epsilon
         if self.label_smoothing and self.dialect.smoothing_mass == "over-others":
-            slope = slope - epsilon / (logits.shape[-1] - 1)
-        slopes = xp.ones_like(logits) * slope
+            slope = slope - epsilon / (self._classes(logits) - 1)
+        slopes = self.transform.where_masked(xp.ones_like(logits) * slope, 0.0)
         if self.weight is None:
             return slopes
         return slopes * xp.astype(self.weight, logits.dtype)
@@ -343,19 +406,6 @@ class SoftmaxNLL:
         if self.reduction == "none":
             return rows
         return xp.sum(rows) / denominator
-
-
-def _class_numbers(xp: Any, logits: Array) -> Array:
-    return xp.arange(logits.shape[-1], device=device(logits))
-
-
-def _others(tau: Array) -> Array:
-    """Σ_{j≠i} τ_j for every i, without cancellation: prefix sums plus suffix sums."""
-    xp = array_namespace(tau)
-    zero = xp.zeros_like(tau[:, :1])
-    before = xp.concat([zero, xp.cumulative_sum(tau, axis=-1)[:, :-1]], axis=-1)
-    after = xp.flip(xp.cumulative_sum(xp.flip(tau, axis=-1), axis=-1), axis=-1)
-    return before + xp.concat([after[:, 1:], zero], axis=-1)
 
 
 def _validate(logits: Array, targets: Array, reduction: str) -> None:

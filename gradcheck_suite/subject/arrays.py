@@ -62,6 +62,13 @@ class CaseArrays:
         assert case.options.weight is not None  # the caller has seen to it
         return self._laid_out(case.options.weight, self.dtype, case.beside)
 
+    def class_mask(self, case: Case) -> Array:
+        """(C,), or with the axes of the logits."""
+        mask = case.options.class_mask
+        assert mask is not None  # the caller has seen to it
+        shaped = mask if mask.ndim == 1 else self.shaped(case, mask)
+        return self.backend.asarray(shaped, "bool", self.device)
+
     def upstream(self, case: Case) -> Array:
         values = case.upstream
         shaped = values if values.ndim == 0 else self.shaped(case, values)

@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
-from gradcheck_suite.case import REDUCTIONS, TARGET_KINDS, Case
+from gradcheck_suite.case import OPTIONS, REDUCTIONS, TARGET_KINDS, Case
 from gradcheck_suite.errors import UsageError, WrongShape
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import Backend
@@ -172,7 +172,7 @@ def validate(implementation: Implementation, backend: Backend) -> Dialect:
         )
     if implementation.head not in ("", "linear"):
         raise UsageError(f"Implementation(head=): {implementation.head!r} is unknown; use 'linear'")
-    options = (*capabilities.OPTIONS, "linear_bias")
+    options = (*OPTIONS, "linear_bias")
     for name in implementation.rename:
         if name not in (*options, "reduction"):
             raise UsageError(

@@ -150,7 +150,7 @@ class BoundSubject(CalledLoss):
             return reason
         options = case.options
         with_bias = None if case.head is None else case.head.linear_bias is not None
-        place = (case.layout, case.beside, case.rank, with_bias)
+        place = (case.layout, case.beside, case.rank, with_bias, capabilities.mask_kind(case))
         question = (case.target_kind, options.reduction, options.used(), mode, *place)
         if question not in self._reasons:
             self._reasons[question] = capabilities.why_not(self, case, mode)

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.case import EXTENSIONS, Case, FloatArray
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import Array, Arrays, Backend, Function
 from gradcheck_suite.specification.dialect import Dialect
@@ -67,9 +67,13 @@ class CalledLoss:
         return choice in expanded(self.implementation.dialect)
 
     def takes(self, keyword: str) -> bool:
-        """Whether its signature has the option (under the name it is renamed to)."""
+        """Whether its signature has the option (under the name it is renamed to).
+
+        ``**options`` takes the plain loss's; what is passed through it of an extension may be
+        swallowed, so that one is to be declared.
+        """
         if self.keywords is None:
-            return True
+            return keyword not in EXTENSIONS or keyword in (self.implementation.options or ())
         return self.implementation.rename.get(keyword, keyword) in self.keywords
 
     def answer(self, case: Case) -> Any:
@@ -98,12 +102,11 @@ class CalledLoss:
         given: dict[str, Any] = {}
         if self.takes("reduction"):
             given["reduction"] = options.reduction
+        given |= options.given()
         if options.weight is not None:
             given["weight"] = self.arrays.weight(case) if inputs is None else inputs.weight
-        if options.ignore_index is not None:
-            given["ignore_index"] = options.ignore_index
-        if options.label_smoothing:
-            given["label_smoothing"] = options.label_smoothing
+        if options.class_mask is not None:
+            given["class_mask"] = self.arrays.class_mask(case)
         return {self._keyword(name): value for name, value in given.items()}
 
     def closed(self, case: Case, inputs: Inputs | None = None) -> Callable[..., Any]:

@@ -8,14 +8,13 @@ import numpy as np
 
 from gradcheck_suite.case import Case
 from gradcheck_suite.errors import Unsupported, WrongShape
-from gradcheck_suite.specification.recipe import Recipe
+from gradcheck_suite.specification.recipe import Mask, Recipe
 
 if TYPE_CHECKING:
     from gradcheck_suite.subject.bound import BoundSubject
 
 #: Entries of the largest identity that stands for a linear head: 256 MiB in float64.
 _LARGEST_IDENTITY = 1 << 25
-OPTIONS = ("weight", "ignore_index", "label_smoothing")
 #: Whatever ε a case has: at ε = 1 a correct loss does not depend on its targets.
 _PROBED_SMOOTHING = 0.1
 
@@ -141,6 +140,10 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
         weight="weight" in used,
         ignored=int("ignore_index" in used),
         smoothing=_PROBED_SMOOTHING if "label_smoothing" in used else 0.0,
+        softcap=4.0 if "softcap" in used else None,
+        logit_scale=0.5 if "logit_scale" in used else 1.0,
+        z_loss=0.125 if "z_loss" in used else None,
+        mask=mask_kind(case),
         layout=case.layout,
         beside=case.beside,
     ).build(0, case.dtype)
@@ -170,15 +173,25 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
     return ""
 
 
+def mask_kind(case: Case) -> Mask:
+    """Whether it has a mask over classes, and one for all rows, (C,), or one for each, (N, C)."""
+    mask = case.options.class_mask
+    if mask is None:
+        return "none"
+    return "shared" if mask.ndim == 1 else "rows"
+
+
 def _is_promised(subject: BoundSubject, case: Case, mode: str) -> bool:
     """Whether kind and reduction are each declared or the least there is; options declared."""
     declared, least = subject.implementation, subject.least
     if case.layout != "contiguous" or case.beside != "contiguous":
         return False  # what needs contiguous arrays, and says so, refuses and does not err
+    if mask_kind(case) == "shared":
+        return False  # a loss may take masks of the logits' shape alone
     if mode in ("forward", "second"):
         return declared.orders is not None
     if case.options.used():
-        plain = case.with_(weight=None, ignore_index=None, label_smoothing=0.0)
+        plain = case.without_options()
         return declared.options is not None and not subject.supports(plain, mode)
     kind = declared.targets is not None
     reduction = declared.reductions is not None

@@ -216,7 +216,7 @@ def _raise_if_unsupported(
         targets = case.targets
         if case.target_kind == "index":
             targets = np.where(targets == case.options.ignore_index, 0, targets)
-        plain = case.with_(targets=targets, weight=None, ignore_index=None, label_smoothing=0.0)
+        plain = case.with_(targets=targets).without_options()
         with suppress(Unsupported):
             probe(subject, (plain,))
             return

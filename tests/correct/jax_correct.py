@@ -73,6 +73,28 @@ def every_option(
     return jnp.sum(rows) / jnp.sum(jnp.where(valid, w[index], 0))
 
 
+def extended(
+    logits: Any,
+    targets: Any,
+    *,
+    softcap: float | None = None,
+    logit_scale: float = 1.0,
+    z_loss: float = 0.0,
+    where: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """Every extension over jax.nn, either kind of target; the z-loss is a mean over the rows."""
+    z = logits * logit_scale
+    z = z if softcap is None else softcap * jnp.tanh(z / softcap)
+    log_p = jax.nn.log_softmax(z, axis=-1, where=where)
+    lse = jax.nn.logsumexp(z, axis=-1, where=where)
+    if targets.ndim == 1:
+        rows = -jnp.take_along_axis(log_p, targets[:, None], axis=-1, mode="fill")[:, 0]
+    else:
+        rows = -jnp.sum(targets * log_p, axis=-1, where=where)
+    return _reduced(rows + z_loss * lse**2, reduction)
+
+
 def _reduced(rows: Any, reduction: str) -> Any:
     if reduction == "none":
         return rows
@@ -80,6 +102,7 @@ def _reduced(rows: Any, reduction: str) -> Any:
 
 
 IMPLEMENTATIONS = (
+    Implementation("jax-extended", extended, backend="jax", rename={"class_mask": "where"}),
     Implementation(
         "jax-every-option",
         every_option,

@@ -198,7 +198,55 @@ def destructive(logits: Any, targets: Any) -> Any:
     return Destructive.apply(logits, targets)
 
 
+def extended(
+    logits: Any,
+    targets: Any,
+    *,
+    weight: Any = None,
+    ignore_index: int = -100,
+    label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    temperature_inverse: float = 1.0,
+    lse_square_scale: float = 0.0,
+    allowed: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    """cross_entropy of capped, scaled, masked logits; its z-loss is a mean over the valid rows."""
+    z = logits * temperature_inverse
+    if softcap is not None:
+        z = softcap * torch.tanh(z / softcap)
+    if allowed is not None:
+        z = z.masked_fill(~allowed, -torch.inf)
+    rows = functional.cross_entropy(
+        z,
+        targets,
+        weight=weight,
+        ignore_index=ignore_index,
+        label_smoothing=label_smoothing,
+        reduction=reduction,
+    )
+    if not lse_square_scale:
+        return rows
+    valid = targets != ignore_index
+    squares = lse_square_scale * torch.where(valid, z.logsumexp(-1) ** 2, 0.0)
+    if reduction == "none":
+        return rows + squares
+    return rows + (squares.sum() if reduction == "sum" else squares.sum() / valid.sum())
+
+
 IMPLEMENTATIONS = (
+    Implementation(
+        "torch-extended",
+        extended,
+        backend="torch",
+        targets=("index",),
+        rename={
+            "logit_scale": "temperature_inverse",
+            "z_loss": "lse_square_scale",
+            "class_mask": "allowed",
+        },
+        dialect={"z_loss_mean": "valid"},
+    ),
     Implementation(
         "torch-every-option",
         every_option,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import correct
 import pytest
 
 import gradcheck_suite as gs
@@ -64,3 +65,32 @@ def test_what_a_declaration_exempts_is_counted_as_declared(
     assert run.declared
     assert not run.failures
     assert {record.dialect[choice] for record in run.declared} == {value}
+
+
+@pytest.mark.parametrize(("choice", "passes"), [("valid", True), ("denominator", False)])
+def test_a_z_loss_is_held_to_the_mean_that_is_declared(choice: str, passes: bool) -> None:
+    (extended,) = (each for each in correct.of("torch") if each.name == "torch-extended")
+
+    run = gs.conformance(extended, clauses="z-loss.normalisation", dialect={"z_loss_mean": choice})
+
+    assert run.passed is passes
+    assert passes or any("'z_loss_mean': 'valid'" in each.verdict.looks for each in run.failures)
+
+
+@pytest.mark.parametrize("choice", ["valid", "denominator"])
+def test_who_declares_no_mean_of_the_z_loss_may_take_either(choice: str) -> None:
+    (extended,) = (each for each in correct.of("torch") if each.name == "torch-extended")
+    loss = extended.loss
+    assert callable(loss)
+
+    def either(logits, targets, *, weight=None, ignore_index=-100, z_loss=0.0, reduction="mean"):  # type: ignore[no-untyped-def]
+        options = {"weight": weight, "ignore_index": ignore_index, "reduction": reduction}
+        if choice == "valid" or reduction != "mean" or weight is None:
+            return loss(logits, targets, lse_square_scale=z_loss, **options)
+        valid = targets != ignore_index
+        total = loss(logits, targets, lse_square_scale=z_loss, **{**options, "reduction": "sum"})
+        return total / weight[targets[valid]].sum()
+
+    run = gs.conformance(either, backend="torch", clauses="z-loss.normalisation")
+
+    assert run.passed, run.failures

@@ -113,6 +113,18 @@ FAMILIES = {
         "rank",
         "dtypes",
     ),
+    "softcap": ("value", "gradient", "saturated", "padding", "combined", "derivatives"),
+    "scale": ("value", "gradient", "combined"),
+    "z-loss": (
+        "value",
+        "gradient",
+        "ignored",
+        "normalisation",
+        "off",
+        "combined",
+        "derivatives",
+    ),
+    "mask": ("value", "gradient", "range", "non-finite", "combined"),
     "reject": (
         "target-range",
         "shape",
@@ -146,7 +158,7 @@ def test_ids_are_unique() -> None:
 
 @every_clause
 def test_clause_is_one_row_of_the_specification(clause: Clause) -> None:
-    assert re.fullmatch(r"[a-z]+\.[a-z]+(-[a-z]+)*", clause.id)
+    assert re.fullmatch(r"[a-z]+(-[a-z]+)*\.[a-z]+(-[a-z]+)*", clause.id)
     assert clause.id == f"{clause.family}.{clause.id.partition('.')[2]}"
     assert clause.level in get_args(Level)
     assert clause.statement.strip()

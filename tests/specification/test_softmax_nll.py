@@ -22,7 +22,8 @@ from mpmath import mp, mpf
 from gradcheck_suite import backends
 from gradcheck_suite.case import REDUCTIONS
 from gradcheck_suite.specification.dialect import Dialect
-from gradcheck_suite.specification.softmax_nll import Softmax, SoftmaxNLL, loss
+from gradcheck_suite.specification.softmax import Softmax
+from gradcheck_suite.specification.softmax_nll import SoftmaxNLL, loss
 
 SEED_LOGITS = [[1.0, 2.0, 0.5, -1.0]]
 SEED_CLASS = 2  # the seed's class 3

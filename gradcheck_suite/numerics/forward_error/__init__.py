@@ -14,11 +14,13 @@ Stability of Numerical Algorithms" (2002), chapters 3 and 4.
 """
 
 from gradcheck_suite.numerics.forward_error.along import hvp_bound, jvp_bound
+from gradcheck_suite.numerics.forward_error.extension import Extended
 from gradcheck_suite.numerics.forward_error.gradient import (
     gradient_bound,
     saturated_bound,
     target_gradient_bound,
 )
+from gradcheck_suite.numerics.forward_error.scores import Scores, scores_of
 from gradcheck_suite.numerics.forward_error.value import (
     denominator_error,
     reduced_value_bound,
@@ -26,6 +28,8 @@ from gradcheck_suite.numerics.forward_error.value import (
 )
 
 __all__ = [
+    "Extended",
+    "Scores",
     "denominator_error",
     "gradient_bound",
     "hvp_bound",
@@ -33,5 +37,6 @@ __all__ = [
     "reduced_value_bound",
     "row_value_bound",
     "saturated_bound",
+    "scores_of",
     "target_gradient_bound",
 ]
