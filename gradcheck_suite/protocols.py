@@ -79,7 +79,10 @@ class Backend(Protocol):
         """Leaves of a pytree and the function that rebuilds it from leaves."""
 
     def precision(self, dtype: str) -> AbstractContextManager[None]:
-        """The scope in which arrays of ``dtype`` exist (JAX: x64); restores what was."""
+        """The scope in which arrays of ``dtype`` exist and the code under test is called.
+
+        JAX has x64 there, and ``torch.compile`` no limit of recompilations; restores what was.
+        """
 
     def evaluate(self, function: Function, primals: Arrays) -> Arrays:
         """``function(*primals)``, with no gradient being tracked."""

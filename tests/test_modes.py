@@ -167,6 +167,35 @@ def test_one_mode_that_is_not_offered_is_said_beside_the_other(torch_function: A
     assert "vmap: not supported: raises " in record.reason
 
 
+def test_a_compiled_loss_is_judged_compiled_to_the_end() -> None:
+    """torch.compile runs a function uncompiled once it has compiled 8 versions of it."""
+    torch = pytest.importorskip("torch")
+
+    def only_compiled(
+        logits: Any,
+        targets: Any,
+        *,
+        weight: Any = None,
+        label_smoothing: float = 0.0,
+        reduction: str = "mean",
+    ) -> Any:
+        value = torch.nn.functional.cross_entropy(
+            logits, targets, weight, label_smoothing=label_smoothing, reduction=reduction
+        )
+        return value if torch.compiler.is_compiling() else -value
+
+    compiled = torch.compile(only_compiled, backend="eager")
+    run = gs.conformance(
+        gs.Implementation("only-compiled", compiled, backend="torch"),
+        clauses=("value.definition", "weight.*", "smoothing.*"),
+        dtypes="float64",
+    )
+
+    assert run.passed, run.failures
+    assert len(run.executed) > 15
+    assert torch._dynamo.config.recompile_limit == 8
+
+
 @pytest.mark.parametrize(
     ("compiler", "status", "said"),
     [("eager", "passed", ""), ("no-such-compiler", "errored", "compiler: Invalid backend: 'no-s")],

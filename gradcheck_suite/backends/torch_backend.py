@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,6 +26,7 @@ from gradcheck_suite.protocols import (
 # What PyTorch raises where a derivative does not exist: a Function without jvp or
 # double backward (NotImplementedError, RuntimeError), an untraceable one under functorch.
 _UNSUPPORTED = (NotImplementedError, RuntimeError)
+_RECOMPILE_LIMITS = ("recompile_limit", "accumulated_recompile_limit")
 _CUDNN = ("benchmark", "deterministic", "allow_tf32")
 
 
@@ -106,7 +108,16 @@ class TorchBackend:
 
     @contextmanager
     def precision(self, dtype: str) -> Iterator[None]:
-        yield
+        # A loss under torch.compile is compiled anew for other options, shapes and modes. After 8
+        # times it would be run uncompiled without a word: it would no longer be what is judged.
+        dynamo = sys.modules.get("torch._dynamo")
+        config = getattr(dynamo, "config", None)
+        limits = [name for name in _RECOMPILE_LIMITS if hasattr(config, name)]
+        if not limits:
+            yield
+            return
+        with config.patch(dict.fromkeys(limits, sys.maxsize)):
+            yield
 
     def evaluate(self, function: Function, primals: Arrays) -> Arrays:
         with self.torch.no_grad():
