@@ -110,8 +110,7 @@ class TorchBackend:
     def precision(self, dtype: str) -> Iterator[None]:
         # A loss under torch.compile is compiled anew for other options, shapes and modes. After 8
         # times it would be run uncompiled without a word: it would no longer be what is judged.
-        dynamo = sys.modules.get("torch._dynamo")
-        config = getattr(dynamo, "config", None)
+        config: Any = getattr(sys.modules.get("torch._dynamo"), "config", None)
         limits = [name for name in _RECOMPILE_LIMITS if hasattr(config, name)]
         if not limits:
             yield
