@@ -57,6 +57,8 @@ class Options:
         z_loss: λ ≥ 0; every valid row pays λ·lse(z)² more. None for none, as 0 is; a 0 is given
             to the implementation.
         class_mask: bool, (C,) or (N, C), True where the class takes part; None for all.
+        axis: on which axis of its logits an implementation finds the classes; None where it is not
+            told. The case's own arrays are rows of classes whatever it is.
     """
 
     reduction: Reduction = "mean"
@@ -67,6 +69,7 @@ class Options:
     logit_scale: float = 1.0
     z_loss: float | None = None
     class_mask: MaskArray | None = None
+    axis: int | None = None
 
     def given(self) -> dict[str, Any]:
         """The options that differ from their defaults, by name; ``reduction`` left out."""
@@ -84,13 +87,15 @@ class Options:
         return tuple(self.given())
 
     def extended(self) -> bool:
-        """Whether it has one of the extensions: options beyond those of the plain loss."""
-        return any(name in EXTENSIONS for name in self.given())
+        """Whether the loss is another one than the plain: z is not f, or there is a z-loss."""
+        return any(name in EXTENSIONS and name != "axis" for name in self.given())
 
 
-#: Options of the loss, and those of them that are extensions: only some losses have them.
+#: Options of the loss, and those of them that are extensions, which only some losses have.
 OPTIONS = tuple(option.name for option in fields(Options) if option.name != "reduction")
 EXTENSIONS = OPTIONS[3:]
+#: Options whose names mean other things in signatures too: only who declares one has it.
+DECLARED_ALONE = ("axis",)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -62,8 +62,10 @@ class Implementation:
             with row i of ∂/∂X that of L_i, the others those of Σ L_i. Not needed where a
             parameter of the signature is named ``linear_weight``.
         reductions: the reductions it offers, e.g. ``("mean",)``.
-        options: names of the options it takes, e.g. ``("weight",)``; a linear head's bias is
-            one, ``"linear_bias"``.
+        options: names of the options it takes: of ``weight``, ``ignore_index``,
+            ``label_smoothing`` and the extensions ``softcap``, ``logit_scale``, ``z_loss``,
+            ``class_mask``; a linear head's bias is one, ``linear_bias``. Asked only where they
+            are declared here: ``axis``, and an extension that goes through ``**options``.
         targets: kinds of targets it takes: ``"index"``, ``"probabilities"``.
         dtypes: dtypes it is judged in by default; ``None`` means float64 and float32.
         orders: derivatives it offers: any of ``"reverse"``, ``"forward"``, ``"second"``.

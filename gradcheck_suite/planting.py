@@ -171,7 +171,7 @@ def _key(case: Case) -> tuple[Any, ...]:
     )
     held = tuple(None if each is None else each.tobytes() for each in arrays)
     plain = (options.reduction, options.ignore_index, options.label_smoothing)
-    return (*held, *plain, options.softcap, options.logit_scale, options.z_loss)
+    return (*held, *plain, options.softcap, options.logit_scale, options.z_loss, options.axis)
 
 
 def plant(judges: Sequence[Judge], dtype: str) -> tuple[tuple[Planted, ...], str]:

@@ -55,6 +55,7 @@ class Recipe:
         mask: over classes, never over a target: ``shared`` by all rows, (C,), where C > N; one of
             its own for each of the ``rows``, (N, C), which hide one class to all but two; the
             same, with the hidden logits far ``above`` the others, or ``poisoned``: NaN and ±inf.
+        axis: where the implementation finds the classes (``Options``).
         outside: the last row's index is no class: C (``next``) or C + 1 (``past``).
         batch: shape that the rows are given in, for ranks other than 2; sets ``rows``.
         name: replaces the id read off the fields.
@@ -80,6 +81,7 @@ class Recipe:
     logit_scale: float = 1.0
     z_loss: float | None = None
     mask: Mask = "none"
+    axis: int | None = None
     name: str = ""
 
     def __post_init__(self) -> None:
@@ -101,7 +103,7 @@ class Recipe:
         least = (self.rows == 0, self.classes == 1)
         large = (self.rows > LARGEST_BLOCK, self.classes > LARGEST_BLOCK)
         capped, scaled = self.softcap is not None, self.logit_scale != 1.0
-        extensions = (capped, scaled, self.z_loss, self.mask)
+        extensions = (capped, scaled, self.z_loss, self.mask, self.axis)
         place = (self.layout, self.beside, axes)
         return (kind, options, beyond, *place, least, large, extensions)
 
@@ -145,6 +147,8 @@ class Recipe:
             parts.append(f"z-loss{self.z_loss:g}")
         if self.mask != "none":
             parts.append(f"mask-{self.mask}")
+        if self.axis is not None:
+            parts.append(f"axis{self.axis}")
         return "-".join(parts)
 
     def build(self, seed: int, dtype: str) -> Case:
@@ -180,6 +184,7 @@ class Recipe:
                 logit_scale=self.logit_scale,
                 z_loss=self.z_loss,
                 class_mask=None if class_mask is None else frozen(class_mask, np.bool_),
+                axis=self.axis,
             ),
             upstream=frozen(upstream, np.float64),
             dtype=dtype,

@@ -67,6 +67,8 @@ def _parts(recipe: Recipe) -> Iterator[str]:
         yield f"z-loss {recipe.z_loss:g}"
     if recipe.mask != "none":
         yield _MASKS[recipe.mask]
+    if recipe.axis is not None:
+        yield f"classes on axis {recipe.axis}".replace("-", "−")
     if recipe.upstream != "one":
         yield _UPSTREAM[recipe.upstream]
     if recipe.logits != "normal":

@@ -30,6 +30,7 @@ from typing import Any
 from array_api_compat import array_namespace, device
 
 from gradcheck_suite.case import Options
+from gradcheck_suite.specification.class_axis import as_given, in_rows
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.logit_transform import LogitTransform
 from gradcheck_suite.specification.softmax import Softmax, class_numbers, others
@@ -48,6 +49,7 @@ def loss(
     logit_scale: float = 1.0,
     z_loss: float = 0.0,
     class_mask: Array | None = None,
+    axis: int = -1,
     reduction: str = "mean",
 ) -> Array:
     """Softmax negative log-likelihood in its composed, differentiable form.
@@ -56,15 +58,18 @@ def loss(
     without the extensions.
 
     Args:
-        logits: f, shape (N, C), floating.
-        targets: class indices, shape (N,), integer; or probabilities t, shape (N, C).
+        logits: f, shape (N, C), floating; or more axes, with the classes on ``axis``.
+        targets: class indices, shape (N,), integer; or probabilities t, shape (N, C). With more
+            axes: the shape of the logits, for indices without the classes' axis.
         weight: class weights w, shape (C,).
         ignore_index: class index of rows that do not count (index targets only).
         label_smoothing: ε in [0, 1]; t' = (1−ε)t + ε/C.
         softcap: cap > 0 of z = cap·tanh(s·f/cap).
         logit_scale: s of z = s·f, which is 1/temperature.
         z_loss: λ; every valid row pays λ·lse(z)² more, whatever the class weights.
-        class_mask: bool, (C,) or (N, C): True where the class takes part; others have p = 0.
+        class_mask: bool, (C,) or the logits' shape: True where the class takes part; others
+            have p = 0.
+        axis: of the classes.
         reduction: ``none`` (rows, shape (N,)), ``sum`` or ``mean`` (shape ()).
 
     Returns:
@@ -73,12 +78,14 @@ def loss(
     Raises:
         ValueError: shapes, dtypes or ``reduction`` do not fit; the message says which.
     """
-    _validate(logits, targets, reduction)
-    transform = LogitTransform(softcap, logit_scale, class_mask)
+    _validate(logits, targets, axis, reduction)
+    rows, row_targets, mask = in_rows(logits, targets, class_mask, axis)
+    transform = LogitTransform(softcap, logit_scale, mask)
     form = SoftmaxNLL(
         weight, ignore_index, label_smoothing, reduction, transform=transform, z_loss=z_loss
     )
-    return form.loss(logits, targets)
+    value = form.loss(rows, row_targets)
+    return as_given(value, logits, axis) if reduction == "none" else value
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -408,15 +415,19 @@ class SoftmaxNLL:
         return xp.sum(rows) / denominator
 
 
-def _validate(logits: Array, targets: Array, reduction: str) -> None:
+def _validate(logits: Array, targets: Array, axis: int, reduction: str) -> None:
     xp = array_namespace(logits)
-    if logits.ndim != 2 or not xp.isdtype(logits.dtype, "real floating"):
+    if logits.ndim < 2 or not xp.isdtype(logits.dtype, "real floating"):
         raise ValueError(
             f"logits: expected a floating array of shape (N, C), got {logits.dtype} of shape "
             f"{tuple(logits.shape)}"
         )
     index = xp.isdtype(targets.dtype, "integral")
-    expected = tuple(logits.shape[:1]) if index else tuple(logits.shape)
+    if not -logits.ndim <= axis < logits.ndim:
+        raise ValueError(f"axis: {axis} is no axis of logits of shape {tuple(logits.shape)}")
+    batch = list(logits.shape)
+    del batch[axis]
+    expected = tuple(batch) if index else tuple(logits.shape)
     if tuple(targets.shape) != expected or not (
         index or xp.isdtype(targets.dtype, "real floating")
     ):

@@ -25,7 +25,8 @@ class CaseArrays:
     """The bridge for one backend, device and dtype.
 
     Attributes:
-        class_axis: axis of the classes in logits of rank 3 and above; 2-D ones are (N, C).
+        class_axis: axis of the classes in logits of rank 3 and above; 2-D ones are (N, C). A
+            case's own ``axis`` comes before it, in any rank.
     """
 
     backend: Backend
@@ -89,22 +90,25 @@ class CaseArrays:
 
     def shaped(self, case: Case, values: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """(N,) or (N, C) in the case's rank: (…batch), and (…batch) with the classes' axis in."""
-        if case.batch is None:
+        if case.batch is None and case.options.axis is None:
             return values
+        batch = (case.rows,) if case.batch is None else case.batch
         if values.ndim == 1:
-            return values.reshape(case.batch)
-        spread = values.reshape(*case.batch, values.shape[1])
+            return values.reshape(batch)
+        spread = values.reshape(*batch, values.shape[1])
         return np.moveaxis(spread, -1, self._axis(case))
 
     def rows(self, case: Case, array: npt.NDArray[Any]) -> FloatArray:
         """The inverse of ``shaped``: (N,) of a value, (N, C) of a gradient, () of a scalar."""
-        if case.batch is None:
+        if case.batch is None and case.options.axis is None:
             return array
         if array.shape == self.shape(case):
             return np.moveaxis(array, self._axis(case), -1).reshape(_first(case).shape)
         return array.reshape(case.rows) if case.options.reduction == "none" else array
 
     def _axis(self, case: Case) -> int:
+        if case.options.axis is not None:
+            return case.options.axis
         return self.class_axis if case.rank > 2 else -1
 
     def _laid_out(self, values: npt.NDArray[Any], dtype: str, layout: str) -> Array:

@@ -150,8 +150,9 @@ class BoundSubject(CalledLoss):
             return reason
         options = case.options
         with_bias = None if case.head is None else case.head.linear_bias is not None
-        place = (case.layout, case.beside, case.rank, with_bias, capabilities.mask_kind(case))
-        question = (case.target_kind, options.reduction, options.used(), mode, *place)
+        place = (case.layout, case.beside, case.rank, with_bias)
+        kind = (case.target_kind, capabilities.mask_kind(case), options.axis)
+        question = (*kind, options.reduction, options.used(), mode, *place)
         if question not in self._reasons:
             self._reasons[question] = capabilities.why_not(self, case, mode)
         return self._reasons[question]

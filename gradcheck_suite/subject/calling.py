@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from gradcheck_suite.case import EXTENSIONS, Case, FloatArray
+from gradcheck_suite.case import DECLARED_ALONE, EXTENSIONS, Case, FloatArray
 from gradcheck_suite.implementation import Implementation
 from gradcheck_suite.protocols import Array, Arrays, Backend, Function
 from gradcheck_suite.specification.dialect import Dialect
@@ -70,8 +70,10 @@ class CalledLoss:
         """Whether its signature has the option (under the name it is renamed to).
 
         ``**options`` takes the plain loss's; what is passed through it of an extension may be
-        swallowed, so that one is to be declared.
+        swallowed, so that one is to be declared; so is a name that has other meanings.
         """
+        if keyword in DECLARED_ALONE and keyword not in (self.implementation.options or ()):
+            return False
         if self.keywords is None:
             return keyword not in EXTENSIONS or keyword in (self.implementation.options or ())
         return self.implementation.rename.get(keyword, keyword) in self.keywords

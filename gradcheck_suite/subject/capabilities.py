@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gradcheck_suite.case import Case
+from gradcheck_suite.case import DECLARED_ALONE, Case
 from gradcheck_suite.errors import Unsupported, WrongShape
 from gradcheck_suite.specification.recipe import Mask, Recipe
 
@@ -103,7 +103,8 @@ def _by_signature(subject: BoundSubject, case: Case) -> str:
     options = case.options
     for option in options.used():
         if not subject.takes(option):
-            return f"has no option {option} (its signature)"
+            how = "options= declares it" if option in DECLARED_ALONE else "its signature"
+            return f"has no option {option} ({how})"
     if options.reduction != subject.own_reduction and not subject.takes("reduction"):
         return f"does not offer reduction {options.reduction} (it has no such keyword)"
     return ""
@@ -144,6 +145,7 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
         logit_scale=0.5 if "logit_scale" in used else 1.0,
         z_loss=0.125 if "z_loss" in used else None,
         mask=mask_kind(case),
+        axis=None if case.options.axis is None else max(-2, min(case.options.axis, 1)),
         layout=case.layout,
         beside=case.beside,
     ).build(0, case.dtype)

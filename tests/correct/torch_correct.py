@@ -234,7 +234,25 @@ def extended(
     return rows + (squares.sum() if reduction == "sum" else squares.sum() / valid.sum())
 
 
+def along(logits: Any, targets: Any, *, dim: int = -1, label_smoothing: float = 0.0) -> Any:
+    """Rows, with the classes on ``dim``; either kind of target."""
+    log_p = logits.log_softmax(dim)
+    if not targets.is_floating_point():
+        classes = logits.shape[dim]
+        targets = functional.one_hot(targets, classes).to(logits.dtype).movedim(-1, dim)
+    smoothed = (1 - label_smoothing) * targets + label_smoothing / logits.shape[dim]
+    return -(smoothed * log_p).sum(dim)
+
+
 IMPLEMENTATIONS = (
+    Implementation(
+        "torch-along",
+        along,
+        backend="torch",
+        options=("axis", "label_smoothing"),
+        rename={"axis": "dim"},
+        ranks=(2, 3),
+    ),
     Implementation(
         "torch-extended",
         extended,

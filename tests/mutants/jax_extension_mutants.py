@@ -151,3 +151,37 @@ def z_loss_without_the_mask(
     z = logits if class_mask is None else jnp.where(class_mask, logits, -jnp.inf)
     values = rows_of(z, targets) + z_loss * jax.nn.logsumexp(logits, axis=-1) ** 2
     return reduced(values, reduction, len(targets))
+
+
+@mutant(
+    "axis.first",
+    "axis goes to the softmax alone: the target is always looked up in the last axis",
+    targets=("index",),
+    options=("axis",),
+)
+def target_of_the_last_axis(
+    logits: Any, targets: Any, *, axis: int = -1, reduction: str = "mean"
+) -> Any:
+    log_p = jax.nn.log_softmax(logits, axis=axis)
+    rows = jnp.arange(len(targets))
+    return reduced(-log_p[rows, targets], reduction, len(targets))
+
+
+@mutant(
+    "axis.combined",
+    "the mask is not moved with the logits: its rows are taken for the classes' axis",
+    targets=("index",),
+    options=("axis", "class_mask"),
+)
+def mask_is_not_moved(
+    logits: Any,
+    targets: Any,
+    *,
+    axis: int = -1,
+    class_mask: Any = None,
+    reduction: str = "mean",
+) -> Any:
+    z = jnp.moveaxis(logits, axis, -1)
+    if class_mask is not None:
+        z = jnp.where(class_mask.reshape(z.shape), z, -jnp.inf)
+    return reduced(rows_of(z, targets), reduction, len(targets))

@@ -299,3 +299,84 @@ plant(
     "mask_fills_with_minus_ten_thousand",
     hide=lambda z, mask: z if mask is None else np.where(mask, z, z.dtype.type(-1e4)),
 )
+
+# --- the axis of the classes -------------------------------------------------------------------
+
+
+def along(
+    logits: Any,
+    targets: Any,
+    *,
+    axis: int = -1,
+    label_smoothing: float = 0.0,
+    classes: Any = None,
+    count: Callable[..., int] = lambda losses, logits: losses.size,
+    reduction: str = "mean",
+) -> Any:
+    """A loss of either kind of target along an axis; ``classes`` and ``count`` can be replaced."""
+    top = logits.max(axis=axis, keepdims=True)
+    e = np.exp(logits - top)
+    s = e.sum(axis=axis, keepdims=True)
+    log_p = logits - top - np.log(s)
+    t = targets
+    if np.issubdtype(targets.dtype, np.integer):
+        t = np.moveaxis(np.eye(logits.shape[axis], dtype=logits.dtype)[targets], -1, axis)
+    spread = logits.shape[axis] if classes is None else classes(logits)
+    t = (1 - label_smoothing) * t + label_smoothing / spread
+    t = t.astype(logits.dtype)
+    losses = -(t * log_p).sum(axis=axis)
+    gradient = t.sum(axis=axis, keepdims=True) * (e / s) - t
+    if reduction == "none":
+        return losses, gradient
+    den = logits.dtype.type(count(losses, logits) if reduction == "mean" else 1)
+    return losses.sum() / den, gradient / den
+
+
+_ALONG = {"options": ("axis", "label_smoothing"), "ranks": (2, 3)}
+
+
+@mutant(
+    "axis.combined",
+    "the smoothing mass is divided by the length of the last axis, whatever axis= says",
+    origin="Keras 3.15.1",
+    **_ALONG,
+)
+def smoothing_over_the_last_axis(
+    logits: Any,
+    targets: Any,
+    *,
+    axis: int = -1,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    return along(
+        logits,
+        targets,
+        axis=axis,
+        label_smoothing=label_smoothing,
+        classes=lambda logits: logits.shape[-1],
+        reduction=reduction,
+    )
+
+
+@mutant(
+    "axis.first",
+    "the mean divides by the length of the first axis, which is the classes' with axis=0",
+    **_ALONG,
+)
+def mean_over_the_first_axis(
+    logits: Any,
+    targets: Any,
+    *,
+    axis: int = -1,
+    label_smoothing: float = 0.0,
+    reduction: str = "mean",
+) -> Any:
+    return along(
+        logits,
+        targets,
+        axis=axis,
+        label_smoothing=label_smoothing,
+        count=lambda losses, logits: logits.shape[0],
+        reduction=reduction,
+    )

@@ -272,3 +272,34 @@ def mask_is_added(
     if class_mask is not None:
         logits = logits + torch.where(class_mask, 0.0, -torch.inf).to(logits.dtype)
     return cross_entropy(logits, targets, reduction=reduction)
+
+
+# --- the axis of the classes -------------------------------------------------------------------
+
+
+@mutant(
+    "axis.middle",
+    "logits are reshaped to rows before their classes are moved behind",
+    targets=("index",),
+    options=("axis",),
+    ranks=(2, 3),
+)
+def reshaped_and_not_moved(logits: Any, targets: Any, *, axis: int = -1) -> Any:
+    if logits.ndim == 2:
+        logits = logits.movedim(axis, -1)
+    rows = logits.reshape(-1, logits.shape[axis] if logits.ndim > 2 else logits.shape[-1])
+    return cross_entropy(rows, targets.reshape(-1), reduction="none").reshape(targets.shape)
+
+
+@mutant(
+    "axis.first",
+    "the softmax is over the last axis, and the target is looked up along the given one",
+    targets=("index",),
+    options=("axis",),
+)
+def softmax_over_the_last_axis(
+    logits: Any, targets: Any, *, axis: int = -1, reduction: str = "mean"
+) -> Any:
+    log_p = logits.log_softmax(-1)
+    rows = -log_p.gather(axis, targets.unsqueeze(axis)).squeeze(axis)
+    return reduced(rows, reduction, len(rows))

@@ -125,6 +125,7 @@ FAMILIES = {
         "derivatives",
     ),
     "mask": ("value", "gradient", "range", "non-finite", "combined"),
+    "axis": ("first", "middle", "combined"),
     "reject": (
         "target-range",
         "shape",
