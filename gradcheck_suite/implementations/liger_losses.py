@@ -73,6 +73,16 @@ def cross_entropy(**options: Any) -> Callable[..., Any]:
     return loss
 
 
+def fused_linear_cross_entropy(**options: Any) -> Callable[..., Any]:
+    """``LigerFusedLinearCrossEntropyLoss(**options)``, whose first argument is the weight."""
+    loss = _liger().LigerFusedLinearCrossEntropyLoss(**options)
+
+    def fused(hidden: Any, linear_weight: Any, targets: Any, *, linear_bias: Any = None) -> Any:
+        return loss(linear_weight, hidden, targets, linear_bias)
+
+    return fused
+
+
 @cache
 def _liger() -> Any:
     """``liger_kernel.transformers``; without a GPU its kernels are interpreted."""
@@ -117,14 +127,40 @@ IMPLEMENTATIONS = (
         "liger-cross-entropy",
         factory=cross_entropy,
         backend="torch",
-        options=("weight", "ignore_index", "label_smoothing"),
+        options=("weight", "ignore_index", "label_smoothing", "softcap", "z_loss"),
+        rename={"z_loss": "lse_square_scale"},
         reductions=("none", "sum", "mean"),
         targets=("index",),
         # Computed in float32, so float64 is not; and the interpreter truncates to bfloat16.
         dtypes=("float32", "float16"),
-        dialect={"inputs": "destroyed", "all_ignored_mean": "zero"},
+        dialect={"inputs": "destroyed", "all_ignored_mean": "zero", "z_loss_mean": "valid"},
         deviations=_DEVIATIONS,
         requires=("liger-kernel", "torch"),
         description="liger_kernel.transformers.LigerCrossEntropyLoss",
+    ),
+    Implementation(
+        "liger-fused-linear-cross-entropy",
+        factory=fused_linear_cross_entropy,
+        backend="torch",
+        head="linear",
+        options=(
+            "weight",
+            "ignore_index",
+            "label_smoothing",
+            "softcap",
+            "z_loss",
+            "linear_bias",
+        ),
+        rename={"weight": "ce_weight", "z_loss": "lse_square_scale"},
+        reductions=("none", "sum", "mean"),
+        targets=("index",),
+        dtypes=("float32", "float16"),
+        dialect={
+            "all_ignored_mean": "zero",
+            "z_loss_mean": "valid",
+            "out_of_range": "undefined",
+        },
+        requires=("liger-kernel", "torch"),
+        description="liger_kernel.transformers.LigerFusedLinearCrossEntropyLoss",
     ),
 )

@@ -24,6 +24,7 @@ def entries() -> list[Any]:
     for entry in findings():
         named = re.findall(r"^(?:import|from) (.+?)(?: import .*)?$", entry.script, re.M)
         names = {name.split()[0].partition(".")[0] for line in named for name in line.split(",")}
+        names.update(re.findall(r'find_spec\("(\w+)"\)', entry.script))
         missing = [name for name in sorted(names) if importlib.util.find_spec(name) is None]
         reason = f"not installed: {', '.join(missing)}" if missing else other_version(entry, names)
         marks = [pytest.mark.skip(reason=reason)] if reason else []
