@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from types import CodeType, FunctionType
 from typing import Any
 
-from gradcheck_suite.numerics.forward_error.formulas import FORMULAS, LETTERS
+from gradcheck_suite.numerics.forward_error.formulas import EXTENSIONS, FORMULAS, LETTERS
 from gradcheck_suite.runner import checks
 from gradcheck_suite.specification.clause import Clause
 from gradcheck_suite.specification.dialect import CHOICES
@@ -73,6 +73,8 @@ def _parts(clause: Clause) -> Iterator[tuple[str, list[str]]]:
     yield "decided", [f"by the check {clause.check}: {decided}"]
     formulas = bounds_of(clause)
     if formulas:
+        if any(recipe.extended for recipe in clause.cases):
+            formulas = (*formulas, EXTENSIONS)
         yield "bound", [*formulas, f"with {LETTERS} (docs/bounds.md)"]
     else:
         yield "bound", ["none: compared exactly, or by kind"]

@@ -44,6 +44,10 @@ def softmax_nll(
     weight: Any = None,
     ignore_index: int | None = None,
     label_smoothing: float = 0.0,
+    softcap: float | None = None,
+    logit_scale: float = 1.0,
+    z_loss: float | None = None,
+    class_mask: Any = None,
     reduction: Reduction = "mean",
     upstream: npt.ArrayLike = 1.0,
     dialect: Mapping[str, str] | None = None,
@@ -59,6 +63,9 @@ def softmax_nll(
         weight: class weights w, shape (C,).
         ignore_index: target of rows that do not count.
         label_smoothing: ε in [0, 1].
+        softcap, logit_scale: cap and s of z = cap·tanh(s·f/cap), in the place of the logits.
+        z_loss: λ; every valid row has λ·lse(z)² more.
+        class_mask: bool, (C,) or (N, C): True where the class takes part.
         reduction: ``none``, ``sum`` or ``mean``.
         upstream: cotangent u, shape (N,) under ``none``, else ().
         dialect: choices where honest libraries differ (``gradcheck-suite list dialects``).
@@ -83,6 +90,13 @@ def softmax_nll(
     weights = None if weight is None else _array("weight", weight)[0]
     if weights is not None and weights.shape != scores.shape[1:]:
         raise UsageError(f"weight: got shape {weights.shape}; expected {scores.shape[1:]}")
+    if softcap is not None and not softcap > 0.0:
+        raise UsageError(f"softcap: got {softcap}; expected a cap above 0, or None")
+    mask = None if class_mask is None else frozen(_array("class_mask", class_mask)[0], np.bool_)
+    if mask is not None and mask.shape not in (scores.shape[1:], scores.shape):
+        raise UsageError(
+            f"class_mask: got shape {mask.shape}; expected {scores.shape[1:]} or {scores.shape}"
+        )
     cotangent = np.asarray(upstream, dtype=np.float64)
     if reduction == "none":
         cotangent = np.broadcast_to(cotangent, scores.shape[:1])
@@ -95,6 +109,10 @@ def softmax_nll(
             weight=None if weights is None else frozen(weights, np.float64),
             ignore_index=ignore_index,
             label_smoothing=label_smoothing,
+            softcap=softcap,
+            logit_scale=logit_scale,
+            z_loss=z_loss,
+            class_mask=mask,
         ),
         upstream=frozen(cotangent, np.float64),
         dtype=dtype or described,

@@ -108,6 +108,12 @@ class Recipe:
         return (kind, options, beyond, *place, least, large, extensions)
 
     @property
+    def extended(self) -> bool:
+        """Whether the loss is another one than the plain (``Options.extended``)."""
+        extension = (self.softcap, self.z_loss) != (None, None) or self.logit_scale != 1.0
+        return extension or self.mask != "none"
+
+    @property
     def id(self) -> str:
         """``rows4-classes5-mean-ignored1``: what differs from the plainest case."""
         if self.name:

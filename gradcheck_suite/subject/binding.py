@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradcheck_suite.case import OPTIONS, REDUCTIONS, TARGET_KINDS, Case
@@ -48,6 +48,7 @@ def bind(
         dialect=dialect,
         loss=loss,
         keywords=keywords,
+        switched_off=_switched_on(target, implementation.rename),
         headed=implementation.head == "linear"
         or (implementation.factory is None and _names_a_head(target, keywords)),
     )
@@ -124,6 +125,25 @@ def _own_reduction(
         (name for name in subject.implementation.reductions or () if name != "none"), "mean"
     )
     return "none" if _shape(result) == shape[:1] else scalar
+
+
+def _switched_on(function: Callable[..., Any], rename: Mapping[str, str]) -> dict[str, float]:
+    """Extensions that the signature has on by default, ``z_loss=1e-4``, and what turns each off.
+
+    Where a case has no such option the plain loss is meant, and it is given so.
+    """
+    function = function if inspect.isclass(function) else getattr(function, "forward", function)
+    try:
+        parameters = inspect.signature(function).parameters
+    except (TypeError, ValueError):
+        return {}
+    found = {}
+    for option, off in (("z_loss", 0.0), ("logit_scale", 1.0)):
+        parameter = parameters.get(rename.get(option, option))
+        default = None if parameter is None else parameter.default
+        if isinstance(default, int | float) and default != off:
+            found[option] = off
+    return found
 
 
 def _keywords(function: Callable[..., Any]) -> frozenset[str] | None:

@@ -146,7 +146,7 @@ class BoundSubject(CalledLoss):
 
     def supports(self, case: Case, mode: str = "value") -> str:
         """Empty if the implementation takes this case in this mode, else why it does not."""
-        if reason := capabilities.by_head(self, case):
+        if reason := capabilities.by_head(self, case) or capabilities.by_range(self, case):
             return reason
         options = case.options
         with_bias = None if case.head is None else case.head.linear_bias is not None

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,7 @@ class CalledLoss:
         loss: the function, where there is no factory.
         keywords: the option keywords of its signature; None if it takes any.
         gradient_kind: ``autodiff``, ``returned``, ``function`` or ``none``.
+        switched_off: what turns off the extensions that its signature has on.
         headed: whether it computes its logits itself, from hidden features and a linear layer.
         least: the plainest case that it is known to take.
         own_reduction: its one reduction, where it has no such keyword.
@@ -44,6 +45,7 @@ class CalledLoss:
     dialect: Dialect
     loss: Callable[..., Any] | None
     keywords: frozenset[str] | None
+    switched_off: Mapping[str, float] = field(default_factory=dict)
     headed: bool = False
     gradient_kind: str = ""
     least: Case | None = None
@@ -104,7 +106,7 @@ class CalledLoss:
         given: dict[str, Any] = {}
         if self.takes("reduction"):
             given["reduction"] = options.reduction
-        given |= options.given()
+        given |= {**self.switched_off, **options.given()}
         if options.weight is not None:
             given["weight"] = self.arrays.weight(case) if inputs is None else inputs.weight
         if options.class_mask is not None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradcheck_suite.case import DECLARED_ALONE, Case
 from gradcheck_suite.errors import Unsupported, WrongShape
+from gradcheck_suite.specification.logits import largest
 from gradcheck_suite.specification.recipe import Mask, Recipe
 
 if TYPE_CHECKING:
@@ -67,6 +68,17 @@ def by_head(subject: BoundSubject, case: Case) -> str:
     if case.classes**2 > _LARGEST_IDENTITY:
         return f"asked through the identity, a linear head would have {case.classes}² weights"
     return ""
+
+
+def by_range(subject: BoundSubject, case: Case) -> str:
+    """What a loss with a z-loss cannot be asked: λ·lse² is 0·∞ where lse² overflows and λ is 0."""
+    if not subject.takes("z_loss") or case.options.softcap is not None:
+        return ""
+    finite = case.logits[np.isfinite(case.logits)]
+    reach = float(np.max(np.abs(finite), initial=0.0)) * abs(case.options.logit_scale)
+    if reach <= largest(case.dtype) ** 0.5 - np.log(max(case.classes, 1)):
+        return ""
+    return f"has a z-loss: lse² of these logits is beyond the range of {case.dtype}"
 
 
 def _by_bias(subject: BoundSubject) -> str:

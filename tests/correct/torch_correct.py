@@ -241,10 +241,20 @@ def along(logits: Any, targets: Any, *, dim: int = -1, label_smoothing: float = 
         classes = logits.shape[dim]
         targets = functional.one_hot(targets, classes).to(logits.dtype).movedim(-1, dim)
     smoothed = (1 - label_smoothing) * targets + label_smoothing / logits.shape[dim]
-    return -(smoothed * log_p).sum(dim)
+    absent = logits.isneginf() & (smoothed == 0)
+    return -(smoothed * torch.where(absent, 0, log_p)).sum(dim)
+
+
+def z_loss_by_default(
+    logits: Any, targets: Any, *, z_loss: float = 1e-4, logit_scale: float = 2.0
+) -> Any:
+    """Rows; the extensions are on unless they are turned off."""
+    z = logits * logit_scale
+    return functional.cross_entropy(z, targets, reduction="none") + z_loss * z.logsumexp(-1) ** 2
 
 
 IMPLEMENTATIONS = (
+    Implementation("torch-z-loss-by-default", z_loss_by_default, backend="torch"),
     Implementation(
         "torch-along",
         along,

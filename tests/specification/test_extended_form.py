@@ -18,9 +18,11 @@ from mpmath import mp, mpf
 
 from gradcheck_suite import backends
 from gradcheck_suite.case import REDUCTIONS, Case, Options, frozen
+from gradcheck_suite.errors import UsageError
 from gradcheck_suite.specification.dialect import Dialect
 from gradcheck_suite.specification.reference import Reference
 from gradcheck_suite.specification.softmax_nll import SoftmaxNLL, loss
+from gradcheck_suite.specified import softmax_nll
 
 ROWS, CLASSES = 3, 4
 EXTENSIONS: dict[str, dict[str, Any]] = {
@@ -325,3 +327,30 @@ def test_far_beyond_the_cap_the_slope_underflows_and_is_no_nan() -> None:
     )
     assert gradient[0, :3].tolist() == [0.0, 0.0, 0.0]
     assert gradient[0, 3] > 0.0
+
+
+def test_what_is_specified_of_given_arrays_knows_the_extensions() -> None:
+    case = question("everything", "index", "mean", Dialect(), **PLAIN["options"])
+    reference = Reference(case, Dialect())
+    options = case.options.given()
+
+    found = softmax_nll(case.logits, case.targets, upstream=case.upstream, **options)
+
+    assert found.value == pytest.approx(float(reference.value), rel=1e-15)
+    assert found.gradient == pytest.approx(np.asarray(reference.gradient, np.float64), rel=1e-15)
+    assert 0.0 < found.value_bound < 1e-13
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"softcap": 0.0}, "softcap: got 0.0; expected a cap above 0, or None"),
+        ({"class_mask": [True, False]}, r"class_mask: got shape \(2,\); expected \(4,\) or"),
+    ],
+    ids=["softcap", "class_mask"],
+)
+def test_an_extension_that_makes_no_sense_is_refused_by_name(
+    options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        softmax_nll(np.zeros((3, 4)), np.array([0, 1, 2]), **options)

@@ -24,6 +24,13 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "noise of the value / step + the gradient's own bound along the direction",
     }
 )
+#: What extensions add to them; the others hold at z.
+EXTENSIONS = (
+    "extensions: at z, and for z as computed κΣ|g_j| δz_j in the value, p_i π_i with π_i = "
+    "(1−p_i) δz_i + Σ_{j≠i} p_j δz_j in the gradient; δz = 2u|z| of a scale, 6u|z| + "
+    "4u|x|·cap(1−t²) of a cap with t = tanh x; a z-loss λ(2|lse|e + κe² + 3u lse²), e = Λ + X + "
+    "Σp_j δz_j; then the chain rule, 1 − t² with an absolute error of 2|t| times that of t"
+)
 #: What the letters are.
 LETTERS = (
     "κ = 2; u unit roundoff; d = f − max f; v = −log p (in a reduction over classes Σ τ_j v_j); "
