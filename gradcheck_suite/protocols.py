@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.case import Case, FloatArray, LinearHead
 from gradcheck_suite.outcome import Record, Run, Verdict
 
 Array = Any
@@ -316,8 +316,8 @@ class Subject(Protocol):
     def weight_gradient(self, case: Case) -> FloatArray | None:
         """Gradient of ⟨upstream, value⟩ in the class weights, (C,); None where none came."""
 
-    def jvp(self, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-        """Value, and its directional derivative along ``tangent`` in the logits."""
+    def jvp(self, case: Case, tangent: npt.ArrayLike | LinearHead) -> tuple[FloatArray, FloatArray]:
+        """Value, and its derivative along a tangent in the logits, or in X, W and b."""
 
     def hvp(
         self, case: Case, tangent: npt.ArrayLike, *, target_tangent: npt.ArrayLike | None = None

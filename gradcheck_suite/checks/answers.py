@@ -9,9 +9,11 @@ import numpy as np
 
 from gradcheck_suite.case import Case, FloatArray
 from gradcheck_suite.checks.judgement import judge, worst_of
+from gradcheck_suite.checks.linear_head import judge_head_answer
 from gradcheck_suite.checks.yardstick import Yardstick
 from gradcheck_suite.outcome import Failed, Passed, Verdict
 from gradcheck_suite.protocols import Answer, Subject
+from gradcheck_suite.specification import linear_head
 
 
 def judge_answers(subject: Subject, answers: Iterable[Answer]) -> Verdict:
@@ -32,6 +34,8 @@ def judge_answer(subject: Subject, answer: Answer) -> Verdict:
             f"{answer.setting} raises",
             sides=(("raised", answer.raised), ("specified", "value and gradient")),
         )
+    if answer.case.head is not None:
+        return judge_head_answer(subject, answer)
     if "logits" in answer.wanted and answer.logits is None:
         return Failed(
             f"{answer.setting} gives no gradient in the logits: None, a cut graph",
@@ -67,9 +71,15 @@ def results(subject: Subject, case: Case) -> dict[str, FloatArray]:
 
 
 def other_numbers(case: Case, turn: int = 1) -> Case:
-    """A case of the same shape, options and upstream, with other numbers that are as exact."""
-    logits = (-1.0) ** turn * case.logits[::-1]
-    return case.with_(logits=logits, targets=np.roll(case.targets, turn, axis=0))
+    """A case of the same shape, options and upstream, with other numbers that are as exact.
+
+    A linear head keeps its parameters: it is their features that are others.
+    """
+    sign, targets = (-1.0) ** turn, np.roll(case.targets, turn, axis=0)
+    if case.head is not None:
+        head = replace(case.head, hidden=sign * case.head.hidden[::-1])
+        return linear_head.behind(case.with_(targets=targets), head)
+    return case.with_(logits=sign * case.logits[::-1], targets=targets)
 
 
 def with_note(verdict: Verdict, note: str) -> Verdict:

@@ -31,6 +31,7 @@ def judge(
     names: tuple[str, str] = ("got", "specified"),
     against_itself: bool = False,
     note: str = "",
+    axes: tuple[str, ...] = ("row", "class"),
 ) -> Verdict:
     """|got − specified| ≤ bound, element by element; the worst element tells the story.
 
@@ -44,6 +45,7 @@ def judge(
         against_itself: both sides come from the implementation, so that a NaN on both is no
             agreement; against the specification it is one where the specification says NaN.
         note: goes into a passing verdict.
+        axes: what an index along each axis is the number of.
     """
     left, right = np.asarray(got), np.asarray(specified)
     if left.shape != right.shape:
@@ -61,7 +63,7 @@ def judge(
         return Passed(inequality, note=note or _coarse(right, bound, reference))
     return Failed(
         summary=f"{what} is not what is specified",
-        at=place(worst, left.shape),
+        at=place(worst, left.shape, axes),
         sides=((names[0], number(a)), (names[1], number(b))),
         inequality=inequality,
         looks=looks(left, right, bound, reference),
@@ -111,9 +113,11 @@ def looks(
     )
 
 
-def place(index: tuple[int, ...], shape: tuple[int, ...]) -> str:
+def place(
+    index: tuple[int, ...], shape: tuple[int, ...], axes: tuple[str, ...] = ("row", "class")
+) -> str:
     """``row 2, class 4``; ``row 2``; empty for a scalar."""
-    names = ("row", "class") if len(shape) == 2 else ("row",)
+    names = axes if len(shape) == 2 else axes[:1]
     return ", ".join(f"{name} {part}" for name, part in zip(names, index, strict=False))
 
 

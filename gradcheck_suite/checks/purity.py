@@ -24,6 +24,7 @@ from gradcheck_suite.protocols import (
     Subject,
     machine_epsilon,
 )
+from gradcheck_suite.specification import linear_head
 from gradcheck_suite.specification.logits import largest
 from gradcheck_suite.specification.reference import Reference
 
@@ -60,7 +61,7 @@ def inputs(subject: Subject, case: Case) -> Verdict:
 
 
 def _changed(subject: Subject, case: Case, change: Change) -> Failed:
-    summary = f"{change.during} changes the {change.name}"
+    summary = f"{change.during} changes the {_name(case, change)}"
     if change.after is None or change.note:
         sides = (("after", change.note), ("specified", "as before, byte for byte"))
         return Failed(summary, sides=sides)
@@ -70,13 +71,21 @@ def _changed(subject: Subject, case: Case, change: Change) -> Failed:
     return Failed(summary, place(index, before.shape), sides, looks=_looks(subject, case, change))
 
 
+def _name(case: Case, change: Change) -> str:
+    if change.name == "logits" and case.head is not None:
+        return "hidden features"
+    return change.name.replace("_", " ")
+
+
 def _looks(subject: Subject, case: Case, change: Change) -> str:
     """What the logits, or the targets, have become, in words."""
     after = change.after
     reference = Reference(case, subject.dialect)
     logits = np.asarray(case.logits)
     with np.errstate(all="ignore"):
-        if change.name == "logits":
+        if change.name == "logits" and case.head is not None:
+            known = {"they hold their gradient": linear_head.gradients(reference)["hidden"]}
+        elif change.name == "logits":
             known = {
                 "they hold the gradient": reference.gradient,
                 "they hold the gradient of the rows": reference.loss.gradient(
@@ -124,7 +133,7 @@ def _second_backward(subject: Subject, case: Case, answers: Sequence[Answer]) ->
     (second,) = (each for each in answers if each.setting == SECOND_BACKWARD)
     if second.raised:
         return "declare dialect={'repeat_backward': 'raises'} if that is the contract"
-    if second.logits is None:
+    if second.logits is None or case.head is not None:
         return ""
     specified = np.asarray(Reference(second.case, subject.dialect).gradient, np.float64)
     first = np.asarray(Reference(case, subject.dialect).gradient, np.float64)

@@ -62,8 +62,8 @@ class Yardstick:
     def row_bound(self) -> Bound:
         """Of the rows' values, shape (N,)."""
         if self.extended:
-            return self._inflated(self.extended.row_value_bound())
-        return self._inflated(
+            return self.inflated(self.extended.row_value_bound())
+        return self.inflated(
             forward_error.row_value_bound(
                 self.case.logits,
                 self.reference.effective_targets,
@@ -75,7 +75,7 @@ class Yardstick:
     @cached_property
     def value_bound(self) -> Bound:
         """Of the value: rows, or the reduced scalar."""
-        return self._reduced(np.asarray(self.reference.rows, np.float64), self.row_bound)
+        return self.reduced(np.asarray(self.reference.rows, np.float64), self.row_bound)
 
     @cached_property
     def gradient_bound(self) -> Bound:
@@ -84,7 +84,7 @@ class Yardstick:
         A filtered element errs by all of itself, and by no more.
         """
         if self.extended:
-            bound = self._inflated(self.extended.gradient_bound(**self._scaling))
+            bound = self.inflated(self.extended.gradient_bound(**self._scaling))
         else:
             bound = self._per_element(forward_error.gradient_bound)
         threshold = gradient_filter(self.reference.dialect, self.case.dtype)
@@ -110,8 +110,8 @@ class Yardstick:
         coefficient = np.abs(np.asarray(reference.loss.target_weights(reference.logits), float))
         if self.extended:
             bound = self.extended.target_gradient_bound(coefficient, **self._scaling)
-            return self._inflated(bound)
-        return self._inflated(
+            return self.inflated(bound)
+        return self.inflated(
             forward_error.target_gradient_bound(
                 self.case.logits,
                 coefficient,
@@ -137,12 +137,12 @@ class Yardstick:
             )
         plain = Reference(self.case.with_(reduction="none", upstream=1.0), reference.dialect)
         slopes = np.asarray(plain.jvp(tangent), np.float64)
-        return self._reduced(slopes, self._inflated(rows))
+        return self.reduced(slopes, self.inflated(rows))
 
     def hvp_bound(self, tangent: npt.ArrayLike) -> Bound:
         """Of the Hessian-vector product, shape (N, C)."""
         if self.extended:
-            return self._inflated(self.extended.hvp_bound(tangent, **self._scaling))
+            return self.inflated(self.extended.hvp_bound(tangent, **self._scaling))
         return self._per_element(forward_error.hvp_bound, tangent)
 
     @cached_property
@@ -176,7 +176,7 @@ class Yardstick:
 
     def _per_element(self, bound: Any, *arguments: npt.ArrayLike) -> Bound:
         reference = self.reference
-        return self._inflated(
+        return self.inflated(
             bound(
                 self.case.logits,
                 reference.effective_targets,
@@ -188,7 +188,8 @@ class Yardstick:
             )
         )
 
-    def _reduced(self, rows: FloatArray, bound: Bound) -> Bound:
+    def reduced(self, rows: FloatArray, bound: Bound) -> Bound:
+        """That of the rows under ``none``, else of their sum or mean."""
         if self.case.options.reduction == "none":
             return bound
         return forward_error.reduced_value_bound(
@@ -199,6 +200,6 @@ class Yardstick:
             scale_error=self.denominator_error,
         )
 
-    def _inflated(self, bound: Bound) -> Bound:
+    def inflated(self, bound: Bound) -> Bound:
         """Widened by the reference's own rounding, where that is not negligible."""
         return bound * self.reference.inflation

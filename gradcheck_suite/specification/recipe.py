@@ -17,8 +17,17 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray, MaskArray, Options, Reduction, frozen
+from gradcheck_suite.case import (
+    Case,
+    FloatArray,
+    LinearHead,
+    MaskArray,
+    Options,
+    Reduction,
+    frozen,
+)
 from gradcheck_suite.layout import LayoutName
+from gradcheck_suite.specification.linear_head import output
 from gradcheck_suite.specification.logits import LOGITS, Draw, TargetArray
 
 Targets = Literal["index", "one-hot", "probabilities", "unnormalised", "zero-mass"]
@@ -56,6 +65,9 @@ class Recipe:
             its own for each of the ``rows``, (N, C), which hide one class to all but two; the
             same, with the hidden logits far ``above`` the others, or ``poisoned``: NaN and ±inf.
         axis: where the implementation finds the classes (``Options``).
+        features: H of a linear head before the loss, f = X Wᵀ + b with X and W drawn normal so
+            that f has the standard deviation 2; 0 for none.
+        linear_bias: whether that head has b.
         outside: the last row's index is no class: C (``next``) or C + 1 (``past``).
         batch: shape that the rows are given in, for ranks other than 2; sets ``rows``.
         name: replaces the id read off the fields.
@@ -76,6 +88,8 @@ class Recipe:
     layout: LayoutName = "contiguous"
     beside: LayoutName = "contiguous"
     batch: tuple[int, ...] | None = None
+    features: int = 0
+    linear_bias: bool = False
     outside: Outside = ""
     softcap: float | None = None
     logit_scale: float = 1.0
@@ -93,8 +107,8 @@ class Recipe:
         """What has code of its own whatever the question is: a quick run asks each once.
 
         The kind of target, which options are in use, on which side of the classes the index of
-        ignored rows lies, the layout in memory, the rank, and the size: nothing at all, one
-        class, more rows or classes than a block has.
+        ignored rows lies, the layout in memory, the rank, the size (nothing at all, one class,
+        more rows or classes than a block has), and a linear head with its bias.
         """
         kind = "index" if self.targets == "index" else "probabilities"
         options = (self.weight, self.smoothing > 0.0, self.ignored > 0)
@@ -104,8 +118,9 @@ class Recipe:
         large = (self.rows > LARGEST_BLOCK, self.classes > LARGEST_BLOCK)
         capped, scaled = self.softcap is not None, self.logit_scale != 1.0
         extensions = (capped, scaled, self.z_loss, self.mask, self.axis)
+        head = (self.features > 0, self.linear_bias)
         place = (self.layout, self.beside, axes)
-        return (kind, options, beyond, *place, least, large, extensions)
+        return (kind, options, beyond, *place, least, large, extensions, head)
 
     @property
     def extended(self) -> bool:
@@ -143,6 +158,10 @@ class Recipe:
             parts.append(f"beside-{self.beside}")
         if self.batch is not None:
             parts.append(f"rank{len(self.batch) + 1}")
+        if self.features:
+            parts.append(f"features{self.features}")
+        if self.linear_bias:
+            parts.append("bias")
         if self.outside:
             parts.append(f"outside-{self.outside}")
         if self.softcap is not None:
@@ -161,7 +180,11 @@ class Recipe:
         """The case: the same bits for the same recipe, seed and dtype."""
         rng = np.random.default_rng([seed, zlib.crc32(self.id.encode())])
         targets = self._targets(rng)
-        logits = LOGITS[self.logits](Draw(rng, self.rows, self.classes, targets, dtype))
+        head = self._head(rng, dtype) if self.features else None
+        if head is None:
+            logits = LOGITS[self.logits](Draw(rng, self.rows, self.classes, targets, dtype))
+        else:
+            logits = np.asarray(output(head), np.float64)
         if self.targets == "zero-mass":
             logits = np.where(targets == 0, -np.inf, logits)
         if self.poisoned:
@@ -179,7 +202,7 @@ class Recipe:
             weight = None if weight is None else _first_for_all(weight)
         return Case(
             id=self.id,
-            logits=frozen(representable(logits, dtype), np.float64),
+            logits=frozen(logits if head else representable(logits, dtype), np.float64),
             targets=frozen(targets, targets.dtype),
             options=Options(
                 reduction=self.reduction,
@@ -198,6 +221,7 @@ class Recipe:
             layout=self.layout,
             beside=self.beside,
             batch=self.batch,
+            head=head,
         )
 
     def _targets(self, rng: np.random.Generator) -> TargetArray:
@@ -228,6 +252,14 @@ class Recipe:
         if self.targets == "unnormalised":
             counts = counts + rng.integers(1, 9, counts.shape)
         return counts / _PROBABILITY_GRAIN
+
+    def _head(self, rng: np.random.Generator, dtype: str) -> LinearHead:
+        hidden = rng.standard_normal((self.rows, self.features))
+        weight = rng.standard_normal((self.classes, self.features)) * (2.0 / self.features**0.5)
+        arrays = [hidden, weight]
+        if self.linear_bias:
+            arrays.append(rng.standard_normal(self.classes))
+        return LinearHead(*(frozen(representable(each, dtype), np.float64) for each in arrays))
 
     def _weight(self, rng: np.random.Generator, targets: TargetArray) -> FloatArray:
         weight: FloatArray = rng.integers(4, 17, self.classes) / 8

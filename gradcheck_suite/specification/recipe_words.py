@@ -53,6 +53,9 @@ def _parts(recipe: Recipe) -> Iterator[str]:
     if recipe.ignored:
         count = "every row" if recipe.ignored == recipe.rows else str(recipe.ignored)
         yield f"{count} ignored ({_which(recipe)})"
+    if recipe.features:
+        bias = " and a bias" if recipe.linear_bias else ""
+        yield f"from a linear head of {recipe.features} features{bias}"
     if recipe.outside:
         yield f"the last is {'C + 1' if recipe.outside == 'past' else 'C'}: no class"
     if recipe.poisoned:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from gradcheck_suite.case import Case, FloatArray, row_blocks
 from gradcheck_suite.protocols import machine_epsilon
 from gradcheck_suite.specification.dialect import Dialect
+from gradcheck_suite.specification.linear_head import output
 from gradcheck_suite.specification.softmax import Softmax
 from gradcheck_suite.specification.softmax_nll import SoftmaxNLL
 
@@ -50,7 +51,7 @@ class Reference:
 
     @cached_property
     def logits(self) -> ExtendedArray:
-        return _extended(self.case.logits)
+        return _extended(self.case.logits) if self.case.head is None else output(self.case.head)
 
     @cached_property
     def targets(self) -> npt.NDArray[Any]:
@@ -173,6 +174,8 @@ class Reference:
         targets: npt.NDArray[Any] = self.case.targets[rows]
         if self.case.target_kind == "probabilities":
             targets = _extended(targets)
+        if self.case.head is not None:
+            return self.logits[rows], targets
         return _extended(self.case.logits[rows]), targets
 
     def _elements(

@@ -12,7 +12,7 @@ from typing import Any
 import numpy.typing as npt
 
 from gradcheck_suite import process_state
-from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.case import Case, FloatArray, LinearHead
 from gradcheck_suite.protocols import Answer, ArrayDescription, Change, Gradients
 from gradcheck_suite.subject import capabilities, derivatives, modes, purity
 from gradcheck_suite.subject.calling import CalledLoss
@@ -43,7 +43,7 @@ class BoundSubject(CalledLoss):
         """Gradient of ⟨upstream, value⟩ in the class weights, (C,); None where none came."""
         return derivatives.weight_gradient(self, case)
 
-    def jvp(self, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+    def jvp(self, case: Case, tangent: npt.ArrayLike | LinearHead) -> tuple[FloatArray, FloatArray]:
         """Value, and its derivative along ``tangent`` in the logits, by forward mode."""
         return derivatives.jvp(self, case, tangent)
 

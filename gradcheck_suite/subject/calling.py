@@ -169,7 +169,8 @@ class CalledLoss:
         """Value and gradients as they come from a loss that returns or is supplied them.
 
         The gradient in the logits; or that in the hidden features and, where the case has a
-        linear head, those in its parameters as far as they came.
+        linear head, those in its parameters as far as they came. Those are of Σ L_i: under an
+        upstream that differs from row to row they say nothing, and are left out.
         """
         result = self.closed(case, inputs)(inputs.logits, inputs.targets)
         value = self.held(case, result)
@@ -182,7 +183,8 @@ class CalledLoss:
                 inputs.logits, inputs.targets
             )
         gradients = returned.gradients(found) if self.headed else (found,)
-        return value, gradients[: 1 if case.head is None else 1 + len(inputs.head)]
+        of_sum = case.head is not None and len(np.unique(case.upstream)) == 1
+        return value, gradients[: 1 + len(inputs.head) if of_sum else 1]
 
     def pulled_array(self, case: Case, name: str, gradient: Any) -> FloatArray:
         """A gradient as NumPy has it; a given one times the upstream that it does not know of.

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _LARGEST_IDENTITY = 1 << 25
 #: Whatever ε a case has: at ε = 1 a correct loss does not depend on its targets.
 _PROBED_SMOOTHING = 0.1
+_PROBED_FEATURES = 3
 
 
 def why_not(subject: BoundSubject, case: Case, mode: str) -> str:
@@ -28,7 +29,7 @@ def why_not(subject: BoundSubject, case: Case, mode: str) -> str:
         case: a case; what counts is its kind of target, its reduction, its options, its rank
             and how its arrays lie in memory.
         mode: ``value``, ``gradient``, ``autodiff`` (a gradient that can be differentiated again),
-            ``forward`` or ``second``.
+            ``forward``, ``second`` or ``head`` (a gradient in the parameters of a linear head).
     """
     return (
         _by_layout(subject, case)
@@ -160,11 +161,13 @@ def _by_trying(subject: BoundSubject, case: Case, mode: str) -> str:
         axis=None if case.options.axis is None else max(-2, min(case.options.axis, 1)),
         layout=case.layout,
         beside=case.beside,
+        features=0 if case.head is None else _PROBED_FEATURES,
+        linear_bias=case.head is not None and case.head.linear_bias is not None,
     ).build(0, case.dtype)
     least = subject.least
     try:
         if mode == "forward":
-            subject.jvp(probe, probe.logits)
+            subject.jvp(probe, probe.logits if probe.head is None else probe.head)
         elif mode == "second":
             subject.hvp(probe, probe.logits)
         else:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from gradcheck_suite.case import Case, FloatArray
+from gradcheck_suite.case import Case, FloatArray, LinearHead
 from gradcheck_suite.errors import Unsupported
 from gradcheck_suite.protocols import Array, Arrays, Gradients
 from gradcheck_suite.subject import returned
@@ -86,12 +86,21 @@ def weight_gradient(subject: CalledLoss, case: Case) -> FloatArray | None:
         return None if pulled is None else subject.backend.asnumpy(pulled)
 
 
-def jvp(subject: CalledLoss, case: Case, tangent: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
-    """Value, and its derivative along ``tangent`` in the logits, by forward mode."""
+def jvp(
+    subject: CalledLoss, case: Case, tangent: npt.ArrayLike | LinearHead
+) -> tuple[FloatArray, FloatArray]:
+    """Value, and its derivative along ``tangent`` in the logits, by forward mode.
+
+    Where the case has a linear head: along a tangent in X, W and b.
+    """
     _require_autodiff(subject)
     with subject.backend.precision(case.dtype):
         function, primals = subject.differentiable(case)
-        tangents = (_tangent(subject, case, tangent),)
+        if isinstance(tangent, LinearHead):
+            parts = (tangent.hidden, *tangent.parameters())
+            tangents = tuple(subject.arrays.floating(part) for part in parts)
+        else:
+            tangents = (_tangent(subject, case, tangent),)
         (value,), (pushed,) = subject.backend.jvp(function, primals, tangents)
         return subject.rows(case, value), subject.rows(case, pushed)
 

@@ -20,6 +20,14 @@ from gradcheck_suite.numerics.forward_error.gradient import (
     saturated_bound,
     target_gradient_bound,
 )
+from gradcheck_suite.numerics.forward_error.linear_head import (
+    Perturbed,
+    head_gradient_bound,
+    head_jvp_bound,
+    head_row_bound,
+    perturbed,
+    product_bound,
+)
 from gradcheck_suite.numerics.forward_error.scores import Scores, scores_of
 from gradcheck_suite.numerics.forward_error.value import (
     denominator_error,
@@ -29,11 +37,17 @@ from gradcheck_suite.numerics.forward_error.value import (
 
 __all__ = [
     "Extended",
+    "Perturbed",
     "Scores",
     "denominator_error",
     "gradient_bound",
+    "head_gradient_bound",
+    "head_jvp_bound",
+    "head_row_bound",
     "hvp_bound",
     "jvp_bound",
+    "perturbed",
+    "product_bound",
     "reduced_value_bound",
     "row_value_bound",
     "saturated_bound",
