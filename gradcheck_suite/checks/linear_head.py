@@ -69,7 +69,9 @@ def head_upstream(subject: Subject, case: Case) -> Verdict:
         for name in yardstick.gradients:
             verdict = _gradient(yardstick, found, name)
             if isinstance(verdict, Failed):
-                return replace(verdict, looks=_wrong_upstream(subject, scaled, name, found))
+                got = getattr(found, _GIVEN[name][0])
+                looks = "" if got is None else _wrong_upstream(subject, scaled, name, got)
+                return replace(verdict, looks=looks or verdict.looks)
             verdicts.append(verdict)
     return worst_of(verdicts)
 
@@ -158,9 +160,8 @@ def _gradient(
     )
 
 
-def _wrong_upstream(subject: Subject, case: Case, name: str, found: Gradients) -> str:
+def _wrong_upstream(subject: Subject, case: Case, name: str, got: FloatArray) -> str:
     """Which other upstream the gradient would be right for, in words; empty if none."""
-    where, got = _GIVEN[name][0], getattr(found, _GIVEN[name][0])
     others = {"the upstream is ignored: the gradient is that of u = 1": np.ones_like(case.upstream)}
     if case.upstream.ndim:
         first = np.full_like(case.upstream, case.upstream[0])
@@ -170,9 +171,9 @@ def _wrong_upstream(subject: Subject, case: Case, name: str, found: Gradients) -
     for words, upstream in others.items():
         other = HeadYardstick.of(subject, case.with_(upstream=upstream))
         off = np.abs(np.asarray(got - other.gradients[name], np.float64))
-        if got is not None and np.all(off <= other.gradient_bound(name).total):
+        if np.all(off <= other.gradient_bound(name).total):
             return words
-    return "" if where == "logits" else "the upstream of a row belongs into its part of Σ_n"
+    return ""
 
 
 def _tangents(case: Case) -> dict[str, LinearHead]:

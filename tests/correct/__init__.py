@@ -16,16 +16,20 @@ _SUFFIX = "_correct"
 
 def backends() -> tuple[str, ...]:
     """The backends that have implementations here; imports none of them."""
-    names = (module.name for module in pkgutil.iter_modules(__path__))
-    return tuple(sorted(name.removesuffix(_SUFFIX) for name in names if name.endswith(_SUFFIX)))
+    return tuple(sorted({name.partition("_")[0] for name in _modules()}))
 
 
 def of(backend: str) -> tuple[Implementation, ...]:
-    """The implementations of one backend.
+    """The implementations of one backend, file by file.
 
     Raises:
         ImportError: the framework is not installed.
     """
-    module = importlib.import_module(f"correct.{backend}{_SUFFIX}")
-    found: tuple[Implementation, ...] = module.IMPLEMENTATIONS
-    return found
+    modules = [name for name in _modules() if name.startswith(f"{backend}_")]
+    found = (importlib.import_module(f"correct.{name}").IMPLEMENTATIONS for name in modules)
+    return tuple(each for implementations in found for each in implementations)
+
+
+def _modules() -> list[str]:
+    names = (module.name for module in pkgutil.iter_modules(__path__))
+    return sorted(name for name in names if name.endswith(_SUFFIX))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck_suite.case import FloatArray, LinearHead
-from gradcheck_suite.numerics.forward_error.roundings import SCALE, quiet
+from gradcheck_suite.numerics.forward_error.roundings import HEADROOM, SCALE, quiet
 from gradcheck_suite.numerics.tolerance import Arithmetic, Bound, vanishing_product
 
 _LOGITS = "logits X Wᵀ + b"
@@ -152,9 +152,13 @@ def product_bound(
 
 
 def _gamma(count: int, unit_roundoff: float) -> float:
-    """γ_n = nu/(1 − nu): n roundings in any order (Higham 2002, lemma 3.1)."""
+    """γ_n = nu/(1 − nu): n roundings in any order (Higham 2002, lemma 3.1).
+
+    At most κ: an addition errs by no more than its smaller operand, so that all of them together
+    lose what is added up and no more.
+    """
     rounded = count * unit_roundoff
-    return rounded / (1.0 - rounded) if rounded < 1.0 else np.inf
+    return min(rounded / (1.0 - rounded), HEADROOM) if rounded < 1.0 else HEADROOM
 
 
 def _stored(arithmetic: Arithmetic) -> float:

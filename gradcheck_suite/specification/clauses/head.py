@@ -160,9 +160,10 @@ CLAUSES = (
         check="inputs",
         why="A gradient is written over the features to save their memory.",
         cases=(
-            Recipe(features=3, linear_bias=True, reduction="mean", weight=True, ignored=1),
+            Recipe(features=3, linear_bias=True, reduction="mean"),
             Recipe(features=3, reduction="mean"),
-            Recipe(features=3, upstream="signed"),
+            Recipe(features=3, linear_bias=True, upstream="signed", ignored=1),
+            Recipe(features=3, reduction="mean", weight=True, ignored=1),
         ),
     ),
     Clause(
