@@ -40,7 +40,7 @@ class HeadYardstick:
         return self.at_logits.reference
 
     @cached_property
-    def value_bound(self) -> Bound:
+    def head_value_bound(self) -> Bound:
         """Of the value: rows, or the reduced scalar."""
         tau = self.reference.effective_targets
         rows = forward_error.head_row_bound(self.at_logits.row_bound, self._perturbed, tau)
@@ -51,7 +51,7 @@ class HeadYardstick:
         """∂L/∂X, ∂L/∂W and ∂L/∂b by name; the last where there is a bias."""
         return linear_head.gradients(self.reference)
 
-    def gradient_bound(self, name: str) -> Bound:
+    def head_gradient_bound(self, name: str) -> Bound:
         """Of one of the gradients, of its shape."""
         error = self._logit_gradient_bound.total
         logits = np.asarray(self.reference.gradient, np.float64)
@@ -76,7 +76,7 @@ class HeadYardstick:
         """The derivative of the value along a tangent in X, W and b."""
         return self.reference.jvp(linear_head.pushed(self.head, tangent))
 
-    def jvp_bound(self, tangent: LinearHead) -> Bound:
+    def head_jvp_bound(self, tangent: LinearHead) -> Bound:
         """Of that derivative: rows, or the reduced scalar."""
         pushed = np.asarray(linear_head.pushed(self.head, tangent), np.float64)
         case, tau = self.reference.case, self.reference.effective_targets

@@ -97,7 +97,7 @@ def head_jvp(subject: Subject, case: Case) -> Verdict:
             f"derivative by forward mode along {words}",
             subject.jvp(case, tangent)[1],
             yardstick.jvp(tangent),
-            yardstick.jvp_bound(tangent),
+            yardstick.head_jvp_bound(tangent),
             reference=yardstick.reference,
         )
         if isinstance(verdict, Failed):
@@ -134,7 +134,9 @@ def _not_returned(subject: Subject, found: Gradients, name: str) -> str:
 
 def _value(yardstick: HeadYardstick, got: FloatArray, of: str = "") -> Verdict:
     reference = yardstick.reference
-    return judge(f"value{of}", got, reference.value, yardstick.value_bound, reference=reference)
+    return judge(
+        f"value{of}", got, reference.value, yardstick.head_value_bound, reference=reference
+    )
 
 
 def _gradient(
@@ -146,7 +148,7 @@ def _gradient(
         return Failed(
             f"no {words}{of}: None, a cut graph", sides=(("got", "None"), ("specified", formula))
         )
-    bound = yardstick.gradient_bound(name)
+    bound = yardstick.head_gradient_bound(name)
     dtype = yardstick.reference.case.dtype
     return judge(
         f"{words}{of}",
@@ -171,7 +173,7 @@ def _wrong_upstream(subject: Subject, case: Case, name: str, got: FloatArray) ->
     for words, upstream in others.items():
         other = HeadYardstick.of(subject, case.with_(upstream=upstream))
         off = np.abs(np.asarray(got - other.gradients[name], np.float64))
-        if np.all(off <= other.gradient_bound(name).total):
+        if np.all(off <= other.head_gradient_bound(name).total):
             return words
     return ""
 

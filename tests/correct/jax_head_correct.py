@@ -86,8 +86,10 @@ def over_rows(rows: Callable[..., Any]) -> Callable[..., Any]:
         found = rows(hidden, linear_weight, bias, jnp.where(valid, targets, -100))
         if reduction == "none":
             return found
-        total = jnp.sum(found)
-        return total if reduction == "sum" else total / jnp.sum(valid)
+        total, counted = jnp.sum(found), jnp.sum(valid)
+        if reduction == "sum":
+            return total
+        return jnp.where(counted > 0, total / jnp.maximum(counted, 1), jnp.nan)
 
     return loss
 

@@ -92,8 +92,10 @@ def over_rows(rows: Callable[..., Any]) -> Callable[..., Any]:
         found = rows(hidden, linear_weight, linear_bias, targets, ignore_index)
         if reduction == "none":
             return found
-        total = found.sum()
-        return total if reduction == "sum" else total / (targets != ignore_index).sum()
+        total, counted = found.sum(), (targets != ignore_index).sum()
+        if reduction == "sum":
+            return total
+        return torch.where(counted > 0, total / counted.clamp(min=1), torch.nan)
 
     return loss
 

@@ -20,6 +20,14 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "jvp_bound": "jvp: Στ_j[error of p·v + 8u(V_j + R)], error of p·v = Σp_j V_j(expm1(κρ_j) + "
         "2κu) + κΣmin(uR, p_j V_j), R = Σp_j V_j",
         "hvp_bound": "Hessian times v: T p_i[(V_i + R)(expm1(κρ_i) + 8κu) + error of p·v]",
+        "head_value_bound": "value behind a linear head: that of the loss at f, grown by the "
+        "largest e_j, + Σ(|g_j| + T|Δp_j|)δ_j; δ = γ_{H+1}(Σ|x||w| + |b|) bounds f̂ − f, "
+        "e_j = exp(δ_j + λ) − 1 with λ = log(1 + Σp_k(exp δ_k − 1)) that of p_j, "
+        "|Δp_j| = min(p_j e_j, Σ_{k≠j} p_k e_k)",
+        "head_gradient_bound": "gradients in X, W, b: Σ E|w|, Σ E|x|, Σ E, + γ_K Σ(|G| + E)|·| over "
+        "K = C, N, N terms; E = that of G at f, grown by the largest e_j, + |u/den|·T|Δp_j|",
+        "head_jvp_bound": "jvp in X, W, b: that along ḟ = ẊWᵀ + XẆᵀ + ḃ, grown by the largest e_j, "
+        "+ TΣ|Δp_j||ḟ_j − p·ḟ| + Σ(Tp_j + |τ_j|)·γ_{2H+1}(Σ|ẋ||w| + Σ|x||ẇ| + |ḃ|)",
         "truncation_error": "finite difference: truncation (estimated from the stencil) + "
         "noise of the value / step + the gradient's own bound along the direction",
     }

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradcheck_suite.case import FloatArray, LinearHead
-from gradcheck_suite.numerics.forward_error.roundings import HEADROOM, SCALE, quiet
+from gradcheck_suite.numerics.forward_error.roundings import HEADROOM, quiet
 from gradcheck_suite.numerics.tolerance import Arithmetic, Bound, vanishing_product
 
 _LOGITS = "logits X Wᵀ + b"
@@ -131,16 +131,17 @@ def product_bound(
 ) -> Bound:
     """Of Σ_k left_ik right_kj, where ``left`` is known to ``error`` and ``right`` is exact.
 
-        Σ_k E_ik |r_kj| + (γ_{K+4} Σ_k (|l_ik| + E_ik)|r_kj|) + stored + Kω
+        Σ_k E_ik |r_kj| + γ_K Σ_k (|l_ik| + E_ik)|r_kj| + stored + Kω
 
-    in any order of summation, the four roundings of a scale among the factors.
+    in any order of summation. A scale is multiplied in before, and its roundings are in E, or
+    after, where they are as many.
     """
     terms, factor = left.shape[1], np.abs(right)
     carried = error @ factor
     size = (np.abs(left) + error) @ factor
     exact = np.abs(left @ right)
-    rounded = _gamma(terms + int(SCALE), arithmetic.summation_roundoff) * size
-    stored = SCALE * _stored(arithmetic) * (exact + carried + rounded)
+    rounded = _gamma(terms, arithmetic.summation_roundoff) * size
+    stored = 2.0 * _stored(arithmetic) * (exact + carried + rounded)
     flushed = terms * arithmetic.smallest_normal + arithmetic.output_smallest_normal
     pairs = [
         ("gradient in the logits", carried),
