@@ -124,7 +124,7 @@ class Case:
 
     Arrays are float64 (int64 for class indices) and read-only; every floating value is
     exactly representable in ``dtype``, so that the reference and the implementation see
-    the same numbers.
+    the same numbers. (But for the logits that a linear head makes of them, which neither sees.)
 
     Attributes:
         id: name within its clause, for example ``rows4-classes5-mean-ignored1``.

@@ -126,6 +126,20 @@ FAMILIES = {
     ),
     "mask": ("value", "gradient", "range", "non-finite", "combined"),
     "axis": ("first", "middle", "combined"),
+    "head": (
+        "value",
+        "hidden-gradient",
+        "weight-gradient",
+        "bias-gradient",
+        "upstream",
+        "frozen",
+        "ignored",
+        "sizes",
+        "repeat",
+        "inputs",
+        "jvp",
+        "transformed",
+    ),
     "reject": (
         "target-range",
         "shape",
@@ -202,7 +216,12 @@ def test_the_seed_example_is_a_case_of_value_and_gradient() -> None:
 
 
 def arrays(case: Case) -> dict[str, Any]:
+    """What an implementation is given: where there is a linear head, no logits."""
     found = {"logits": case.logits, "targets": case.targets, "upstream": case.upstream}
+    if case.head is not None:
+        found |= {"logits": case.head.hidden, "linear_weight": case.head.linear_weight}
+        if case.head.linear_bias is not None:
+            found["linear_bias"] = case.head.linear_bias
     if case.options.weight is not None:
         found["weight"] = case.options.weight
     return found

@@ -24,8 +24,8 @@ FORMULAS: Mapping[str, str] = MappingProxyType(
         "largest e_j, + Σ(|g_j| + T|Δp_j|)δ_j; δ = γ_{H+1}(Σ|x||w| + |b|) bounds f̂ − f, "
         "e_j = exp(δ_j + λ) − 1 with λ = log(1 + Σp_k(exp δ_k − 1)) that of p_j, "
         "|Δp_j| = min(p_j e_j, Σ_{k≠j} p_k e_k)",
-        "head_gradient_bound": "gradients in X, W, b: Σ E|w|, Σ E|x|, Σ E, + γ_K Σ(|G| + E)|·| over "
-        "K = C, N, N terms; E = that of G at f, grown by the largest e_j, + |u/den|·T|Δp_j|",
+        "head_gradient_bound": "gradients in X, W, b: Σ E|w|, Σ E|x|, Σ E, + γ_K Σ(|G| + E)|·| "
+        "over K = C, N, N terms; E = that of G at f, grown by the largest e_j, + |u/den|·T|Δp_j|",
         "head_jvp_bound": "jvp in X, W, b: that along ḟ = ẊWᵀ + XẆᵀ + ḃ, grown by the largest e_j, "
         "+ TΣ|Δp_j||ḟ_j − p·ḟ| + Σ(Tp_j + |τ_j|)·γ_{2H+1}(Σ|ẋ||w| + Σ|x||ẇ| + |ḃ|)",
         "truncation_error": "finite difference: truncation (estimated from the stencil) + "
