@@ -364,7 +364,7 @@ def smoothing_over_the_last_axis(
     "the mean divides by the length of the first axis, which is the classes' with axis=0",
     **_ALONG,
 )
-def mean_over_the_first_axis(
+def mean_over_the_classes_axis(
     logits: Any,
     targets: Any,
     *,

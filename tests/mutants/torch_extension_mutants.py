@@ -297,7 +297,7 @@ def reshaped_and_not_moved(logits: Any, targets: Any, *, axis: int = -1) -> Any:
     targets=("index",),
     options=("axis",),
 )
-def softmax_over_the_last_axis(
+def target_along_the_axis_alone(
     logits: Any, targets: Any, *, axis: int = -1, reduction: str = "mean"
 ) -> Any:
     log_p = logits.log_softmax(-1)
