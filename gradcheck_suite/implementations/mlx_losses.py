@@ -10,7 +10,12 @@ from gradcheck_suite.implementation import Deviation, Implementation
 
 
 def cross_entropy(
-    logits: Any, targets: Any, *, label_smoothing: float = 0.0, reduction: str = "none"
+    logits: Any,
+    targets: Any,
+    *,
+    label_smoothing: float = 0.0,
+    axis: int = -1,
+    reduction: str = "none",
 ) -> tuple[Any, Any]:
     """Value and gradient; under ``none`` the gradient of the sum, whose row i is ∂L_i/∂f_i.
 
@@ -23,7 +28,7 @@ def cross_entropy(
         labels = _array(mx, targets)
 
         def summed(f: Any) -> tuple[Any, Any]:
-            value = loss(f, labels, label_smoothing=label_smoothing, reduction=reduction)
+            value = loss(f, labels, axis=axis, label_smoothing=label_smoothing, reduction=reduction)
             return value.sum(), value
 
         (_, value), gradient = mx.value_and_grad(summed)(_array(mx, logits))
@@ -46,6 +51,7 @@ _WITH_EXP = (
     "smoothing",
     "stability",
     "purity",
+    "axis",
 )
 
 # MLX checks no index: its documentation calls one that is out of bounds undefined behaviour.
@@ -62,6 +68,7 @@ IMPLEMENTATIONS = (
         backend="numpy",
         gradient="returned",
         dtypes=("float32",),
+        options=("label_smoothing", "axis"),
         ranks=(1, 2, 3),
         dialect=_DIALECT,
         deviations=(
@@ -88,6 +95,7 @@ IMPLEMENTATIONS = (
         backend="numpy",
         gradient="returned",
         dtypes=("float64",),
+        options=("label_smoothing", "axis"),
         ranks=(1, 2, 3),
         dialect=_DIALECT,
         deviations=tuple(Deviation(f"{family}.*", reason=_SINGLE) for family in _WITH_EXP),

@@ -7,11 +7,11 @@ from typing import Any
 from gradcheck_suite.implementation import Deviation, Implementation
 
 
-def softmax_cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
+def softmax_cross_entropy(logits: Any, targets: Any, *, axis: int = -1) -> tuple[Any, Any]:
     """Rows of ``tf.nn.softmax_cross_entropy_with_logits``, and row i's ∂L_i/∂f_i."""
     import tensorflow as tf
 
-    return _differentiated(tf, tf.nn.softmax_cross_entropy_with_logits, logits, targets)
+    return _differentiated(tf, tf.nn.softmax_cross_entropy_with_logits, logits, targets, axis=axis)
 
 
 def sparse_softmax_cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
@@ -21,11 +21,13 @@ def sparse_softmax_cross_entropy(logits: Any, targets: Any) -> tuple[Any, Any]:
     return _differentiated(tf, tf.nn.sparse_softmax_cross_entropy_with_logits, logits, targets)
 
 
-def _differentiated(tf: Any, loss: Any, logits: Any, targets: Any) -> tuple[Any, Any]:
+def _differentiated(
+    tf: Any, loss: Any, logits: Any, targets: Any, **options: Any
+) -> tuple[Any, Any]:
     with tf.device("cpu"), tf.GradientTape() as tape:
         primal = tf.constant(logits)
         tape.watch(primal)
-        rows = loss(labels=tf.constant(targets), logits=primal)
+        rows = loss(labels=tf.constant(targets), logits=primal, **options)
     return rows.numpy(), tape.gradient(rows, primal).numpy()
 
 
@@ -37,6 +39,7 @@ IMPLEMENTATIONS = (
         gradient="returned",
         reductions=("none",),
         targets=("probabilities",),
+        options=("axis",),
         ranks=(1, 2, 3),
         # "If they are not, the computation of the gradient will be incorrect", its docstring says.
         dialect={"unnormalised_targets": "assumes-one"},
