@@ -63,12 +63,17 @@ def parameters() -> list[Any]:
     return found
 
 
+def named(implementation: Implementation) -> Implementation | str:
+    """Keras has one backend in a process: by name, each of its losses is judged in its own."""
+    return implementation.name if "keras" in implementation.requires else implementation
+
+
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.mark.parametrize("implementation", parameters())
 def test_a_quick_run_passes(implementation: Implementation) -> None:
-    run = gs.conformance(implementation, quick=True)
+    run = gs.conformance(named(implementation), quick=True)
 
     assert run.failures == ()
     assert run.passed
@@ -79,7 +84,7 @@ def test_no_seed_brings_an_accusation(implementation: Implementation) -> None:
     in_jax = implementation.backend == "jax"
     clauses, seeds = (TELLING_JAX, SEEDS[:1]) if in_jax else (TELLING, SEEDS)
     for seed in seeds:
-        run = gs.conformance(implementation, clauses=clauses, seed=seed)
+        run = gs.conformance(named(implementation), clauses=clauses, seed=seed)
 
         assert run.failures == (), f"seed {seed}"
         assert run.passed

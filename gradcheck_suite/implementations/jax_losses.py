@@ -11,6 +11,18 @@ _WRAPS = Deviation(
     reason="a class index of −1 counts from the end, as everywhere in JAX's indexing; one past "
     "the end gives NaN, and a gradient of 0",
 )
+_CLAMPS = Deviation(
+    "reject.target-range",
+    reason="a class index of −1 counts from the end, and one past it reads the last class",
+)
+_LSE_AT_THE_OFFSET = Deviation(
+    "stability.offset",
+    reason="lse is formed at the logits' own magnitude and the label's logit is subtracted from it",
+)
+_COLUMN = Deviation(
+    "reject.shape",
+    reason="a column of targets gives a column of losses",
+)
 _ONE_HOT_ZERO = Deviation(
     "reject.target-range",
     reason="jax.nn.one_hot gives a row of zeros for an index that is no class: value 0",
@@ -67,6 +79,14 @@ def log_softmax_gather_jit(logits: Any, targets: Any, *, reduction: str = "mean"
     )
 
 
+def vmapped(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    """The loss of one example, ``logsumexp(f) − f[c]``, under ``jax.vmap``."""
+    import jax
+
+    rows = jax.vmap(lambda f, c: jax.nn.logsumexp(f) - f[c])(logits, targets)
+    return _reduced(rows, reduction)
+
+
 def _reduced(rows: Any, reduction: str) -> Any:
     if reduction == "none":
         return rows
@@ -112,5 +132,15 @@ IMPLEMENTATIONS = (
         ),
         requires=("jax",),
         description="−Σ one_hot(c)·jax.nn.log_softmax(f)",
+    ),
+    Implementation(
+        "jax-logsumexp-vmap",
+        vmapped,
+        backend="jax",
+        targets=("index",),
+        dialect="jax",
+        deviations=(_CLAMPS, _LSE_AT_THE_OFFSET, _ROUNDED_COMPLEMENT, _COLUMN),
+        requires=("jax",),
+        description="jax.nn.logsumexp(f) − f[c] of one example, under jax.vmap",
     ),
 )

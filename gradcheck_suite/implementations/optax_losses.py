@@ -1,6 +1,8 @@
-"""optax's three softmax cross-entropies. They return rows; the reductions are the caller's."""
+"""optax's softmax cross-entropies. They return rows; the reductions are the caller's."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from gradcheck_suite.implementation import Deviation, Implementation
 
@@ -17,6 +19,11 @@ _LSE_AT_THE_OFFSET = Deviation(
     reason="lse is formed at the logits' own magnitude and the label's logit is subtracted from it",
     link="google-deepmind/optax#1792",
 )
+_ZERO_TIMES_INFINITY = Deviation(
+    "value.zero-times-log-zero",
+    reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
+    link="google-deepmind/optax#896",
+)
 _NO_ROWS = Deviation(
     "batch.degenerate",
     case="rows0-*",
@@ -27,6 +34,24 @@ _ROUNDED_COMPLEMENT = Deviation(
     "stability.saturated",
     reason="the target's gradient is p_c − 1 after rounding: 0 where p_c rounds to 1",
 )
+
+
+def of_smoothed_labels(
+    logits: Any, targets: Any, *, label_smoothing: float = 0.0, axis: int = -1
+) -> Any:
+    """``softmax_cross_entropy`` of ``optax.smooth_labels``: how optax smooths."""
+    import optax
+
+    smoothed = optax.smooth_labels(targets, label_smoothing, axis=axis)
+    return optax.softmax_cross_entropy(logits, smoothed, axis=axis)
+
+
+def fenchel_young(logits: Any, targets: Any) -> Any:
+    """The Fenchel-Young loss of log Σ exp, which is lse(f) − ⟨t, f⟩."""
+    import jax
+    import optax
+
+    return optax.losses.make_fenchel_young_loss(jax.nn.logsumexp)(logits, targets)
 
 
 IMPLEMENTATIONS = (
@@ -41,11 +66,7 @@ IMPLEMENTATIONS = (
         rename={"class_mask": "where"},
         dialect="optax",
         deviations=(
-            Deviation(
-                "value.zero-times-log-zero",
-                reason="a target probability of 0 at a logit of −inf gives NaN (0·−inf)",
-                link="google-deepmind/optax#896",
-            ),
+            _ZERO_TIMES_INFINITY,
             _BROADCASTS,
         ),
         requires=("optax",),
@@ -77,5 +98,32 @@ IMPLEMENTATIONS = (
         deviations=(_OUT_OF_RANGE, _LSE_AT_THE_OFFSET, _ROUNDED_COMPLEMENT, _NO_ROWS),
         requires=("optax",),
         description="optax.softmax_cross_entropy_with_integer_labels",
+    ),
+    Implementation(
+        "optax-smooth-labels",
+        of_smoothed_labels,
+        backend="jax",
+        reductions=("none",),
+        ranks=(1, 2, 3),
+        targets=("probabilities",),
+        options=("label_smoothing", "axis"),
+        dialect="optax",
+        deviations=(_ZERO_TIMES_INFINITY, _BROADCASTS),
+        requires=("optax",),
+        description="optax.softmax_cross_entropy of optax.smooth_labels",
+    ),
+    Implementation(
+        "optax-fenchel-young",
+        fenchel_young,
+        backend="jax",
+        reductions=("none",),
+        ranks=(1, 2, 3),
+        targets=("probabilities",),
+        options=(),
+        # In the targets its gradient is −f: −log p but for lse, a constant of the row.
+        dialect={"unnormalised_targets": "assumes-one", "target_gradient": "absent"},
+        deviations=(_ZERO_TIMES_INFINITY, _BROADCASTS),
+        requires=("optax",),
+        description="optax.losses.make_fenchel_young_loss(logsumexp)",
     ),
 )
