@@ -1,58 +1,77 @@
-"""Liger-Kernel's cross-entropy: on CUDA, and anywhere else in Triton's interpreter."""
+"""Liger-Kernel's cross-entropies: on CUDA, and anywhere else in Triton's interpreter."""
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from typing import Any
 
-from gradcheck_suite.implementation import Deviation, Implementation
+import numpy as np
 
-_STRIDED = "logits whose last stride is not 1 are copied; no gradient is written over the copy, and"
-_WITH_AN_UPSTREAM_PER_ROW = {
-    "gradient.*": "*-upstream-signed",
-    "ignore.*": "*-upstream-signed",
-    "layout.sizes": "*",
-    "mode.partial-gradients": "*-upstream-signed",
-    "options.combined": "*-upstream-signed",
-    "purity.repeat": "*-upstream-signed",
-    "reduction.none": "*-upstream-signed",
-    "smoothing.*": "*-upstream-signed",
-    "weight.index": "*-upstream-signed",
-}
-_DEVIATIONS = (
-    Deviation(
-        "layout.strided",
-        reason=f"{_STRIDED} the logits themselves are returned as theirs",
-        when="liger-kernel>=0.6.3",
-    ),
-    Deviation(
-        "layout.targets-strided",
-        case="everything-strided",
-        reason=f"{_STRIDED} the logits themselves are returned as theirs",
-        when="liger-kernel>=0.6.3",
-    ),
-    *(
-        Deviation(
-            clause,
-            case=case,
-            reason="under none every row's gradient is multiplied by the first row's upstream",
-            link="linkedin/Liger-Kernel#678",
-            when="liger-kernel<0.5.9",
-        )
-        for clause, case in _WITH_AN_UPSTREAM_PER_ROW.items()
-    ),
-    Deviation(
-        "purity.repeat",
-        reason="backward multiplies the saved gradient in place: a second one has both upstreams",
-    ),
-    Deviation(
-        "derivative.unsupported-raises",
-        reason="under none backward is a product that autograd records: its derivative in the "
-        "upstream alone is returned as the second derivative",
-        when="liger-kernel>=0.5.9",
-    ),
+from gradcheck_suite.implementation import Deviation, Implementation
+from gradcheck_suite.implementations import triton_interpreter
+
+
+def _first_upstream_for_every_row(before: str, link: str) -> Iterator[Deviation]:
+    reason = "under none every row's gradient is multiplied by the first row's upstream"
+    for clause in _WITH_AN_UPSTREAM_PER_ROW:
+        case = "*" if clause == "layout.sizes" else "*-upstream-signed*"
+        yield Deviation(clause, reason, case=case, link=link, when=f"liger-kernel<{before}")
+
+
+def _second_order(since: str) -> Iterator[Deviation]:
+    reason = (
+        "under none backward is a product that autograd records: its derivative in the upstream "
+        "alone is returned as the second derivative"
+    )
+    for clause in ("derivative.unsupported-raises", "softcap.derivatives", "z-loss.derivatives"):
+        yield Deviation(clause, reason, when=f"liger-kernel>={since}")
+
+
+def _transposed() -> Iterator[Deviation]:
+    reason = (
+        "logits whose last stride is not 1 are copied; no gradient is written over the copy, "
+        "and the logits themselves are returned as theirs"
+    )
+    for clause, case in (("layout.strided", "*"), ("layout.targets-strided", "everything-strided")):
+        yield Deviation(clause, reason, case=case, when="liger-kernel>=0.6.3")
+
+
+def _transposed_features() -> Iterator[Deviation]:
+    reason = (
+        "the gradient in transposed features is multiplied by the upstream as if its rows lay one "
+        "after another"
+    )
+    for clause, case in (("layout.strided", "*"), ("layout.targets-strided", "everything-strided")):
+        yield Deviation(clause, reason, case=case, when="liger-kernel<0.8.5")
+
+
+def _padding_under_a_softcap() -> Iterator[Deviation]:
+    reason = "the lanes past the last class are capped as well: each counts as a class at −cap"
+    for clause in ("softcap.*", "z-loss.combined"):
+        yield Deviation(clause, reason, case="*softcap2*", when="liger-kernel<0.8.4")
+
+
+_WITH_AN_UPSTREAM_PER_ROW = (
+    "gradient.*",
+    "head.*",
+    "ignore.*",
+    "layout.sizes",
+    "mode.partial-gradients",
+    "options.combined",
+    "purity.composition",
+    "purity.repeat",
+    "reduction.none",
+    "smoothing.*",
+    "weight.index",
+    "z-loss.*",
+)
+_MULTIPLIED_IN_PLACE = (
+    "backward multiplies the saved gradient in place: a second one has both upstreams"
+)
+_OF_BOTH = (
+    *_padding_under_a_softcap(),
+    Deviation("purity.repeat", reason=_MULTIPLIED_IN_PLACE),
     Deviation("batch.degenerate", case="rows0-*", reason="raises on a batch of no rows"),
     Deviation(
         "stability.offset",
@@ -85,41 +104,14 @@ def fused_linear_cross_entropy(**options: Any) -> Callable[..., Any]:
 
 @cache
 def _liger() -> Any:
-    """``liger_kernel.transformers``; without a GPU its kernels are interpreted."""
-    import torch
-
-    if not torch.cuda.is_available():
-        os.environ.setdefault("TRITON_INTERPRET", "1")  # read when triton is imported
+    interprets = triton_interpreter.interprets()
+    import liger_kernel.ops.cross_entropy as kernels
     import liger_kernel.transformers
 
-    if os.environ.get("TRITON_INTERPRET") == "1":
-        _let_the_interpreter_take_floats()
+    if interprets:
+        triton_interpreter.take_floats()
+        kernels.tanh = triton_interpreter.elementwise(np.tanh)
     return liger_kernel.transformers
-
-
-def _let_the_interpreter_take_floats() -> None:
-    """Two things that compiled kernels have and the interpreter of triton 3.7 has not.
-
-    A float argument is a scalar of float32 (kernels call its ``to``), and libdevice has ``tanh``.
-    """
-    import liger_kernel.ops.cross_entropy as kernels
-    import numpy as np
-    import triton.language as tl
-    from triton.runtime import interpreter
-
-    converted = interpreter._implicit_cvt
-
-    def with_floats(argument: Any) -> Any:
-        if not isinstance(argument, float):
-            return converted(argument)
-        handle = interpreter.TensorHandle(np.array([argument], np.float32), tl.float32)
-        return tl.tensor(handle, tl.float32)
-
-    def tanh(x: Any) -> Any:
-        return tl.tensor(interpreter.interpreter_builder.unary_op(x.handle, np.tanh), x.type)
-
-    interpreter._implicit_cvt = with_floats
-    kernels.tanh = tanh
 
 
 IMPLEMENTATIONS = (
@@ -134,7 +126,12 @@ IMPLEMENTATIONS = (
         # Computed in float32, so float64 is not; and the interpreter truncates to bfloat16.
         dtypes=("float32", "float16"),
         dialect={"inputs": "destroyed", "all_ignored_mean": "zero", "z_loss_mean": "valid"},
-        deviations=_DEVIATIONS,
+        deviations=(
+            *_transposed(),
+            *_first_upstream_for_every_row("0.5.9", "linkedin/Liger-Kernel#678"),
+            *_second_order("0.5.9"),
+            *_OF_BOTH,
+        ),
         requires=("liger-kernel", "torch"),
         description="liger_kernel.transformers.LigerCrossEntropyLoss",
     ),
@@ -160,6 +157,19 @@ IMPLEMENTATIONS = (
             "z_loss_mean": "valid",
             "out_of_range": "undefined",
         },
+        deviations=(
+            *_first_upstream_for_every_row("0.8.2", "linkedin/Liger-Kernel#968"),
+            *_second_order("0.8.2"),
+            *_transposed_features(),
+            Deviation(
+                "head.frozen",
+                reason="where the hidden features are frozen the weight and the bias are left "
+                "without a gradient",
+                when="liger-kernel>=0.6.3",
+            ),
+            Deviation("head.repeat", reason=_MULTIPLIED_IN_PLACE),
+            *_OF_BOTH,
+        ),
         requires=("liger-kernel", "torch"),
         description="liger_kernel.transformers.LigerFusedLinearCrossEntropyLoss",
     ),
