@@ -324,7 +324,7 @@ def along(
     spread = logits.shape[axis] if classes is None else classes(logits)
     t = (1 - label_smoothing) * t + label_smoothing / spread
     t = t.astype(logits.dtype)
-    losses = -(t * log_p).sum(axis=axis)
+    losses = -(t * np.where(t == 0, 0, log_p)).sum(axis=axis)
     gradient = t.sum(axis=axis, keepdims=True) * (e / s) - t
     if reduction == "none":
         return losses, gradient
