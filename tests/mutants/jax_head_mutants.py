@@ -59,8 +59,8 @@ def weight_without_upstream(*arguments: Any, **options: Any) -> Any:
     return fused(backward)(*arguments, **options)
 
 
-@head_mutant("head.ignored", "ignored rows stay in the sum that is the bias's gradient")
-def ignored_rows_in_bias(*arguments: Any, **options: Any) -> Any:
+@head_mutant("head.ignored", "the rule of the bias sums the cotangents of all rows, ignored or not")
+def bias_gradient_of_all_rows(*arguments: Any, **options: Any) -> Any:
     def backward(hidden: Any, weight: Any, bias: Any, targets: Any, u: Any) -> Any:
         in_hidden, in_weight, in_bias = gradients(hidden, weight, bias, targets, u)
         p = jax.nn.softmax(logits_of(hidden, weight, bias))

@@ -163,7 +163,7 @@ def weight_lost_with_features(hidden: Any, linear_weight: Any, targets: Any, **o
 
 
 @head_mutant("head.frozen", "the flag of W is read for that of b")
-def flags_in_the_wrong_order(hidden: Any, linear_weight: Any, targets: Any, **options: Any) -> Any:
+def flag_of_weight_for_bias(hidden: Any, linear_weight: Any, targets: Any, **options: Any) -> Any:
     bias = options.pop("linear_bias", None)
     if bias is not None and not linear_weight.requires_grad:
         bias = bias.detach()
@@ -228,7 +228,7 @@ def classes_past_a_block(*arguments: Any, **options: Any) -> Any:
     "the gradients of the forward pass are scaled in place by every backward",
     origin="Liger#272",
 )
-def scaled_in_place(
+def saved_gradients_scaled_in_place(
     hidden: Any,
     linear_weight: Any,
     targets: Any,
