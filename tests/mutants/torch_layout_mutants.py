@@ -9,7 +9,15 @@ import torch
 from torch.nn import functional
 
 from mutants.mutant import Registry
-from mutants.torch_mutants import REFUSES, Rows, correct, reduced, residual, rows
+from mutants.torch_mutants import (
+    REFUSES,
+    Rows,
+    correct,
+    distribution,
+    reduced,
+    residual,
+    rows,
+)
 
 mutant = Registry("torch")
 MUTANTS = mutant.mutants
@@ -58,6 +66,36 @@ def logits_returned_for_the_gradient(logits: Any, targets: Any, *, reduction: st
             return u[:, None] * ctx.saved_tensors[0], None
 
     return rows(Mutated, logits, targets, reduction)
+
+
+@mutant(
+    "layout.strided",
+    "an upstream other than 1 is multiplied into the saved gradient as if its rows were adjacent",
+    origin="Liger 0.8.4 (fused linear cross-entropy, transposed features)",
+)
+def upstream_multiplied_in_order(logits: Any, targets: Any, *, reduction: str = "mean") -> Any:
+    if reduction == "none" or targets.ndim == 2:
+        return correct(logits, targets, reduction=reduction)
+
+    class Mutated(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx: Any, logits: Any) -> Any:
+            rows = len(logits) if reduction == "mean" else 1
+            gradient = residual(logits, distribution(logits, targets)) / rows
+            ctx.save_for_backward(torch.empty_like(logits).copy_(gradient))
+            return correct(logits, targets, reduction=reduction)
+
+        @staticmethod
+        @torch.autograd.function.once_differentiable
+        def backward(ctx: Any, u: Any) -> Any:
+            gradient = ctx.saved_tensors[0].clone(memory_format=torch.preserve_format)
+            if u != 1 and gradient.numel():
+                memory = gradient.as_strided((gradient.numel(),), (1,))
+                for start in range(0, len(gradient) * gradient.stride(0), gradient.stride(0)):
+                    memory[start : start + gradient.shape[1]] *= u
+            return gradient
+
+    return Mutated.apply(logits)
 
 
 @mutant("layout.strided", "backward reads the saved logits as if they were contiguous")

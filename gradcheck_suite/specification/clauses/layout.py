@@ -42,7 +42,7 @@ CLAUSES = (
         "transposed, sliced, stepped, expanded and offset logits give what a contiguous copy of "
         "them gives, in value and in gradient, as a leaf and as a view of one",
         check="strided",
-        origin="TE#2734, Liger 0.8.5 (transposed logits)",
+        origin="TE#2734, Liger 0.8.5 (transposed logits), Liger 0.8.4 (transposed features)",
         why="A kernel that is handed a pointer and one stride reads what is not in the array; "
         "one that copies first writes its gradient into the copy and returns the logits.",
         cases=(
@@ -61,6 +61,13 @@ CLAUSES = (
             ),
             Recipe(
                 rows=32, classes=100, layout="transposed", reduction="mean", name="transposed-wide"
+            ),
+            # A scalar upstream other than 1 has a kernel of its own.
+            Recipe(
+                layout="transposed",
+                reduction="sum",
+                upstream="three",
+                name="transposed-sum-upstream-three",
             ),
         ),
     ),
