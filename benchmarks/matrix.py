@@ -138,7 +138,8 @@ def _grid(rows: Sequence[Row]) -> Iterator[str]:
     yield "convicts it; `x`: another clause that does; `!`: named, and it does not."
     yield ""
     yield "```text"
-    numbers = [f"{number:>2}" for number in range(1, len(ids) + 1)]
+    digits = len(str(len(ids)))
+    numbers = [f"{number:>{digits}}" for number in range(1, len(ids) + 1)]
     for place in range(max((len(number) for number in numbers), default=0)):
         yield (" " * (width + 2) + "".join(number[place] for number in numbers)).rstrip()
     for row in sorted(rows, key=lambda row: (ids.index(row.named), row.backend, row.name)):
