@@ -1,6 +1,6 @@
 """The scoreboard: implementations × clause families. ``docs/scoreboard.md`` and ``.html``.
 
-    tox run -e scoreboard-optax,scoreboard-keras-jax,…    # one report per environment
+    tox run -e scoreboard-keras,scoreboard-liger,…    # one report per environment (tox.ini)
     python -m benchmarks.scoreboard reports/scoreboard
 
 Reads the reports and writes what they say. Every failure is linked to its entry in
@@ -177,9 +177,9 @@ def markdown(board: Sequence[Row]) -> Iterator[str]:
     yield "## What deviates, and in which dialect each was judged"
     for row in board:
         yield ""
-        yield f'<a id="{row.anchor}"></a>**{row.name}**, {row.versions}, {row.dtypes}'
         quick = ", quick" if row.quick else ""
-        yield f"{quick}: {row.declared.description}. Dialect: {row.dialect}."
+        yield f'<a id="{row.anchor}"></a>**{row.name}**, {row.versions}, {row.dtypes}{quick}:'
+        yield f"{row.declared.description}. Dialect: {row.dialect}."
         yield ""
         for each in row.deviations:
             found = f"[finding](findings.md#{each.finding})" if each.finding else "**no finding**"
