@@ -86,6 +86,8 @@ def extended(
     """Every extension over jax.nn, either kind of target; the z-loss is a mean over the rows."""
     z = logits * logit_scale
     z = z if softcap is None else softcap * jnp.tanh(z / softcap)
+    # Before anything is computed: in older JAX a masked class that overflows has the gradient 0·∞.
+    z = z if where is None else jnp.where(where, z, 0)
     log_p = jax.nn.log_softmax(z, axis=-1, where=where)
     lse = jax.nn.logsumexp(z, axis=-1, where=where)
     if targets.ndim == 1:
